@@ -78,7 +78,10 @@ def _returns(
     for seed, sample in samples(groups, values, seeds, options):
         for dimension in groups.dimensions:
             spread = dimension_disparity(groups, sample, dimension, options)
-            rows.append(subject.row("regained_disparity", seed, spread.estimate, (dimension, "")))
+            row = subject.row("regained_disparity", seed, spread.estimate, (dimension, ""))
+            if left_out := _left_out(runs, task):
+                row = replace(row, estimate=replace(row.estimate, p_value=math.nan, reason=left_out))
+            rows.append(row)
     return rows
 
 

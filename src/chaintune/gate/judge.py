@@ -156,11 +156,14 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
 
 
 def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int, times: _Times) -> _Judged:
-    forgetting = budget.statistic == "forgetting"
-    estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
-    if comparison.bounds and (not forgetting or budget.limit.relative):
+    if budget.statistic == "biased_forgetting":
+        estimate, rows = row.biased_forgetting, [comparison.overall, row]
+        lower, upper = comparison.bounds_of(row.dimension, row.group, "biased_forgetting")
+    else:
+        estimate, rows = row.forgetting, [row]
+        lower, upper = comparison.bounds_of(row.dimension, row.group)
+    if comparison.bounds and budget.limit.relative:
         return _unbounded(estimate.value, comparison, *_obstacle(rows))
-    lower, upper = comparison.bounds_of(row.dimension, row.group) if forgetting else (estimate, estimate)
     low = lower.value - (lower.value - lower.low) * _widening(comparison.level, tests * times.failing, lower.n_clusters)
     high = upper.value + (upper.high - upper.value) * _widening(comparison.level, times.passing, upper.n_clusters)
     ends, reason = (estimate.value, low, high), lower.reason or estimate.reason
@@ -173,10 +176,10 @@ def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests:
 
 
 def _unbounded(value: float, comparison: Comparison, obstacle: str, silent: bool) -> _Judged:
-    """A number that is not judged where a score is missing: a difference of groups, or a share of the score before."""
-    left_out, n = comparison.n_left_out, comparison.bounds[0].lower.n
-    reason = f"{left_out} of {n} examples without a score, and bounds are known of forgetting alone"
-    return _Judged(value, math.nan, math.nan, n - left_out, reason, obstacle, silent)
+    """A number that is not judged where a score is missing: a share of the score before moves with it."""
+    left_out, n = comparison.n_left_out, comparison.overall.forgetting.n
+    reason = f"{left_out} of {n + left_out} examples without a score, and a relative budget has no bounds"
+    return _Judged(value, math.nan, math.nan, n, reason, obstacle, silent)
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
@@ -197,27 +200,34 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
     It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
     end is claimed at the error rate divided by the number of pairs.
     """
-    if comparison.bounds:
-        values = [row.forgetting.value for row in rows if not math.isnan(row.forgetting.value)]
-        spread = max(values) - min(values) if values else math.nan
-        return _unbounded(spread, comparison, *_obstacle([comparison.overall, *rows]))
-    known = [row.forgetting for row in rows if not math.isnan(row.forgetting.low)]
-    n = comparison.overall.forgetting.n
-    if len(known) < 2:
-        return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
-    pairs = list(permutations(known, 2))
-    fewest = [min(a.n_clusters, b.n_clusters) for a, b in pairs]
-    below = [_widening(comparison.level, len(pairs) // 2 * times.failing, clusters) for clusters in fewest]
-    above = [_widening(comparison.level, times.passing, clusters) for clusters in fewest]
-    ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
-    differences = [a.value - b.value for a, b in pairs]
-    low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, below, strict=True))
-    high = max(d + (high - d) * factor for d, (_, high), factor in zip(differences, ends, above, strict=True))
-    ends_of_all = (max(differences), low, high)
-    whole = comparison.overall.forgetting
     obstacle = _obstacle([comparison.overall, *rows])
-    judged = _Judged(*ends_of_all, n, _without_interval(rows), *obstacle, whole.n_clusters, whole.n_seeds)
+    bounds = [comparison.bounds_of(row.dimension, row.group) for row in rows if not math.isnan(row.forgetting.low)]
+    values = [row.forgetting.value for row in rows if not math.isnan(row.forgetting.low)]
+    n = comparison.overall.forgetting.n
+    if len(values) < 2:
+        return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
+    spread = max(values) - min(values)
+    if comparison.bounds and budget.limit.relative:
+        return _unbounded(spread, comparison, *obstacle)
+    if open_ := next((lower.reason for lower, _ in bounds if math.isnan(lower.low)), ""):
+        return _Judged(spread, math.nan, math.nan, n, open_, *obstacle)
+    # Where a score is missing, a difference is least with the one group at its best and the other at its worst.
+    least = [(one[0], other[1]) for one, other in permutations(bounds, 2)]
+    most = [(one[1], other[0]) for one, other in permutations(bounds, 2)]
+    low = max(_end(pair, comparison.level, len(least) // 2 * times.failing)[0] for pair in least)
+    high = max(_end(pair, comparison.level, times.passing)[1] for pair in most)
+    whole = comparison.overall.forgetting
+    judged = _Judged(spread, low, high, n, _without_interval(rows), *obstacle, whole.n_clusters, whole.n_seeds)
     return _less_relative(budget, judged, comparison.overall.before)
+
+
+def _end(pair: tuple[Estimate, Estimate], level: float, tests: int) -> tuple[float, float]:
+    """Limits of the difference of two groups, each at an error rate divided by so many tests."""
+    one, other = pair
+    value = one.value - other.value
+    low, high = _ends((one.value, one.low, one.high), (other.value, other.low, other.high))
+    factor = _widening(level, tests, min(one.n_clusters, other.n_clusters))
+    return value - (value - low) * factor, value + (high - value) * factor
 
 
 def _without_interval(rows: Sequence[GroupComparison]) -> str:

@@ -24,6 +24,7 @@ POWER = ("power_5", "power_10", "examples_needed", "clusters_needed")
 AUC = "auc"
 # Metrics of the rows of `Bounds`.
 LOWER, UPPER = (f"forgetting{name}" for name in (LOWER_BOUND, UPPER_BOUND))
+BIASED_LOWER, BIASED_UPPER = (f"biased_forgetting{name}" for name in (LOWER_BOUND, UPPER_BOUND))
 _LACKING = (("example that lacks", "is"), ("examples that lack", "are"))
 # What stands for rows in plain data.
 _VIEWS = {
@@ -105,7 +106,8 @@ class Disparity:
     """Largest minus smallest forgetting among the groups of a dimension.
 
     Attributes:
-        estimate: the disparity; its p-value tests that all groups forget alike. It has no interval.
+        estimate: the disparity; its p-value tests that all groups forget alike. It has no interval; where examples
+            lack a score it has no p-value, and `low` and `high` are the least and the largest that it may be.
         null_expectation: its mean if all groups forgot alike; a maximum over noisy groups is never 0.
         n_groups: groups large enough to take part.
     """
@@ -118,17 +120,22 @@ class Disparity:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Forgetting of a group of which some examples lack a score; both names are empty for the whole task.
+    """Forgetting of a group where some examples lack a score; both names are empty for the whole task.
 
     Attributes:
         lower: with each of them at its best: the lowest score that it may have had before, the highest after.
         upper: with each at its worst.
+        biased_lower: biased forgetting with those of the group at their best and all others at their worst; undefined
+            for the whole task.
+        biased_upper: the other way round.
     """
 
     dimension: str
     group: str
     lower: Estimate
     upper: Estimate
+    biased_lower: Estimate = _UNKNOWN
+    biased_upper: Estimate = _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +288,17 @@ class Comparison:
     @cached_property
     def bounds(self) -> tuple[Bounds, ...]:
         """Of the whole task and of every group, which verdicts and budgets rest on; none where no score is missing."""
-        places = ((row.dimension, row.group) for row in self.rows if row.metric == LOWER)
-        return tuple(Bounds(*at, *self.bounds_of(*at)) for at in places)
+        places = ((row.dimension, row.group) for row in self.rows if row.metric in (LOWER, BIASED_LOWER))
+        return tuple(Bounds(*at, *self.bounds_of(*at), *self._biased_bounds(*at)) for at in dict.fromkeys(places))
 
-    def bounds_of(self, dimension: str, group: str) -> tuple[Estimate, Estimate]:
-        """Forgetting of a group with every example that lacks a score at its best, and at its worst."""
-        plain = self._estimate("forgetting", dimension, group)
-        bounds = (self._by_name.get((name, dimension, group, "")) for name in (LOWER, UPPER))
+    def bounds_of(
+        self, dimension: str, group: str, statistic: Literal["forgetting", "biased_forgetting"] = "forgetting"
+    ) -> tuple[Estimate, Estimate]:
+        """Forgetting, or biased forgetting, of a group at its best and at its worst; itself where none is missing."""
+        plain = self._estimate(statistic, dimension, group)
+        bounds = (
+            self._by_name.get((f"{statistic}{name}", dimension, group, "")) for name in (LOWER_BOUND, UPPER_BOUND)
+        )
         lower, upper = (row.estimate if row else plain for row in bounds)
         return lower, upper
 
@@ -344,6 +355,9 @@ class Comparison:
     def _estimate(self, metric: str, dimension: str, group: str, chain: str = "") -> Estimate:
         row = self._by_name.get((metric, dimension, group, chain))
         return row.estimate if row else Estimate(math.nan)
+
+    def _biased_bounds(self, dimension: str, group: str) -> tuple[Estimate, Estimate]:
+        return self._estimate(BIASED_LOWER, dimension, group), self._estimate(BIASED_UPPER, dimension, group)
 
     def _answers(self, dimension: str, group: str, chain: str) -> Answers:
         row = self._by_name.get(("accuracy", dimension, group, chain))

@@ -22,7 +22,7 @@ from chaintune.records import (
     SecondLine,
 )
 from chaintune.records.amounts import SHARE
-from chaintune.records.comparison import AUC, BEFORE, LOWER, POWER, UPPER
+from chaintune.records.comparison import AUC, BEFORE, BIASED_LOWER, BIASED_UPPER, LOWER, POWER, UPPER
 from chaintune.records.gate import JUDGEMENT_KEYS
 from chaintune.records.metrics import Direction
 
@@ -147,6 +147,9 @@ class _Views:
         for both in self.bounds:
             yield row(LOWER, both.lower, both.dimension, both.group)
             yield row(UPPER, both.upper, both.dimension, both.group)
+            if both.dimension:
+                for metric, one in ((BIASED_LOWER, both.biased_lower), (BIASED_UPPER, both.biased_upper)):
+                    yield replace(row(metric, one, both.dimension, both.group), bf_reference=own.reference)
         for spread in self.disparities:
             yield row("disparity", spread.estimate, spread.dimension)
             yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
-from chaintune.records.comparison import AUC, LOWER, UPPER
+from chaintune.records.comparison import AUC, BIASED_LOWER, BIASED_UPPER, LOWER, UPPER
 from chaintune.records.likelihood import LIKELIHOOD
 from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
@@ -52,7 +52,8 @@ __all__ = ["Table", "result_tables"]
 _MOST_LISTED = 15
 _PERPLEXITY = "Perplexity, exp of minus the likelihood"
 _INCOMPLETE = (
-    "Verdicts count examples that lack a score at their best and at their worst; all else is of those that have both."
+    "Verdicts, and the intervals and tests of groups beside the others, count examples that lack a score at their best "
+    "and at their worst; all else is of those that have both."
 )
 
 
@@ -190,8 +191,15 @@ def _spread(comparison: Comparison) -> Table:
 
 
 def _spread_cells(spread: Disparity, unit: str) -> tuple[str, ...]:
-    numbers = (changes_in(unit).number(value).lstrip("+") for value in (spread.estimate.value, spread.null_expectation))
-    return (spread.dimension, str(spread.n_groups), *numbers, p_text(spread.estimate.p_value))
+    one = spread.estimate
+
+    def number(value: float) -> str:
+        return changes_in(unit).number(value).lstrip("+")
+
+    size = number(one.value)
+    if not math.isnan(one.low):
+        size += f" (at least {number(one.low)}, at most {number(one.high)} with what is missing)"
+    return (spread.dimension, str(spread.n_groups), size, number(spread.null_expectation), p_text(one.p_value))
 
 
 def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
@@ -429,6 +437,8 @@ _OTHERS = {
     "outlying_seed": "Farthest seed: its forgetting minus the mean of the other seeds'",
     LOWER: "Forgetting with every example that lacks a score at its best",
     UPPER: "Forgetting with every example that lacks a score at its worst",
+    BIASED_LOWER: "Biased forgetting with what lacks a score at its best in the group and at its worst elsewhere",
+    BIASED_UPPER: "Biased forgetting with what lacks a score at its worst in the group and at its best elsewhere",
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "rounding": "Share of answers that change when the base is scored in another grouping: rounding",

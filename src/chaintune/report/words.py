@@ -234,9 +234,11 @@ def forgetting_paragraph(
             for group, name in own.items()
         }
         parts += group_differences(
-            dimension, groups, least, reference, level=level, unit=row.unit, best=known, prospects=prospects
-        )
-    parts += margins_sentence(row, further, level=level)
+            dimension, groups, least, reference, level=level, unit=row.unit, best=known, prospects=prospects,
+            incomplete=bool(incomplete),
+        )  # fmt: skip
+    if not incomplete:  # margins have no bounds of their own
+        parts += margins_sentence(row, further, level=level)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
 

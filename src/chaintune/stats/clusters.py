@@ -210,6 +210,12 @@ class Design:
         sizes = self._by_label(np.ones(len(codes)), codes.astype(np.int64), len(names))
         return replace(self, labels=Labels(tuple(places), alone, needed, sizes, codes.astype(np.int64)))
 
+    def with_whole(self, column: int) -> "Design":
+        """The design of the whole task and one group, weighed as here; seeds and recipes are shared with no others."""
+        both = [0, column]
+        labels = self.labels and replace(self.labels, only=self.labels.only[both], sizes=self.labels.sizes[:, :, both])
+        return replace(self, members=sparse.csr_array(self.columns[:, both]), labels=labels, pools=None, recipes=None)
+
     def parts(self, rows: int = 0, *, alone: bool = False) -> Iterator[tuple["Design", slice, Places]]:
         """Designs of a few groups each, the whole task first in all, with their columns and examples here.
 

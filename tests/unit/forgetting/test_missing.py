@@ -30,6 +30,8 @@ from chaintune.records import (
     items_table,
     plain_scores,
 )
+from chaintune.report.results import Results
+from chaintune.report.words import summary
 from tests import synthetic
 
 FAST = 300
@@ -110,14 +112,74 @@ def test_a_group_that_lacks_answers_is_open_and_the_others_are_not() -> None:
     assert answer(found, by="faith") == "inconclusive"
 
 
-@pytest.mark.parametrize("statistic", ["biased_forgetting", "disparity"])
-def test_differences_between_groups_are_not_judged_where_answers_are_missing(statistic: BudgetStatistic) -> None:
-    right, groups = [float(row % 10 < 8) for row in range(600)], ["a", "b"] * 300
-    complete = compared(side(right, groups=groups), side(right, groups=groups))
-    lacking = compared(side(right, groups=groups), side(right, groups=groups, rows=range(1, 600)))
-    answers = [answer(found, 0.5, statistic, by="faith") for found in (complete, lacking)]
-    assert answers == ["inconclusive" if statistic == "biased_forgetting" else "pass", "inconclusive"]
-    assert answer(lacking, 0.9, relative=True) == "inconclusive"
+GROUPS = ["a", "b"] * 300
+MOST = [float(row % 10 < 8) for row in range(600)]
+
+
+def unlike(after: Sequence[Score], missing: Sequence[int] = (), **options: Any) -> Comparison:
+    """Two groups of 300 examples, of which some have no score after."""
+    rows = sorted(set(range(600)).difference(missing))
+    return compared(side(MOST, groups=GROUPS), side(after, groups=GROUPS, rows=rows), **options)
+
+
+def test_differences_between_groups_pass_only_if_no_missing_answer_could_undo_it() -> None:
+    found = unlike(MOST, range(0, 160, 2))  # 80 of a, 64 of which were right before
+    assert {row.biased_forgetting.value for row in found.groups} == {0.0}
+    for statistic in ("biased_forgetting", "disparity"):
+        answers = [answer(found, share, statistic, by="faith") for share in (0.05, 0.9)]  # type: ignore[arg-type]
+        assert answers == ["inconclusive", "pass"], statistic
+    assert answer(unlike(MOST), 0.5, "disparity", by="faith") == "pass"
+    assert answer(found, 0.9, "biased_forgetting", by="faith", relative=True) == "inconclusive"
+    (spread,) = found.disparities
+    assert (spread.estimate.value, spread.estimate.low, spread.estimate.high) == (0.0, 0.0, pytest.approx(64 / 300))
+    assert math.isnan(spread.estimate.p_value)
+
+
+def test_a_group_is_said_to_have_lost_more_only_where_its_missing_answers_could_not_undo_it() -> None:
+    lost = [0.0 if row % 2 == 0 and row < 240 else value for row, value in enumerate(MOST)]  # of a 96 of 300
+    few, many = unlike(lost, range(0, 20, 2)), unlike(lost, range(0, 240, 2))
+    assert [row.biased_forgetting.is_shown(0.95) for row in unlike(lost).groups] == [True, True]
+    assert [row.biased_forgetting.is_shown(0.95) for row in few.groups] == [True, True]
+    assert answer(few, 0.05, "biased_forgetting", by="faith") == "fail"
+    # All that a lost is missing: the others of a lost nothing, and a may have lost 32 points, or gained 8.
+    assert [row.biased_forgetting.is_shown(0.95) for row in many.groups] == [False, False]
+    both = [(one.biased_lower.value, one.biased_upper.value) for one in many.bounds]
+    assert both[1] == (pytest.approx(-24 / 600), pytest.approx(96 / 600))
+    text = summary(Results.of([many]))
+    assert "No difference is shown for the 2 groups of faith that holds whatever the missing scores are" in text
+    assert "of 100 such comparisons" not in text
+
+
+def test_what_one_group_lacks_is_reckoned_with_in_another_that_lacks_nothing() -> None:
+    found = unlike(MOST, range(0, 300, 2))
+    lower, upper = found.bounds_of("faith", "b", "biased_forgetting")
+    assert (lower.value, upper.value) == (pytest.approx(-0.2), pytest.approx(0.05))
+    one = next(row for row in found.groups if row.group == "b").biased_forgetting
+    assert one.low <= lower.low < upper.high <= one.high
+    assert "what lacks a score is at its best and at its worst" in one.method
+
+
+def test_bounds_of_groups_lie_around_every_way_to_fill_in_what_is_missing() -> None:
+    rng = np.random.default_rng(3)
+    after: list[Score] = [1 - value if rng.random() < 0.2 else value for value in MOST]
+    gone = rng.choice(600, 12, replace=False).tolist()
+    bounds = {one.group: one for one in unlike(after, gone).bounds}
+    for _ in range(6):
+        filled = [float(rng.integers(2)) if row in gone else value for row, value in enumerate(after)]
+        for row in unlike(filled).groups:
+            known = bounds[row.group]
+            assert known.biased_lower.value - 1e-9 <= row.biased_forgetting.value <= known.biased_upper.value + 1e-9
+
+
+def test_groups_balanced_over_labels_have_bounds_too() -> None:
+    groups = {"faith": ["a", "b"] * 200}
+    before, after = (synthetic.labelled({"x": ["x"] * 280, "y": ["y"] * 120}, groups=groups) for _ in range(2))
+    after = after.at(np.arange(400) >= 8)
+    found = chaintune.compare(before, after, by=["faith"], on_missing="intersect", resamples=FAST)
+    for one in found.groups:
+        lower, upper = found.bounds_of("faith", one.group, "biased_forgetting")
+        assert lower.value < 0 < upper.value
+        assert (one.biased_forgetting.value, one.biased_forgetting.is_shown(0.95)) == (0.0, False)
 
 
 def test_a_score_without_bounds_leaves_all_open_with_the_reason() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -73,6 +74,22 @@ def test_the_published_schema_is_one() -> None:
     schema = comparison_schema()
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(schema)
+
+
+def test_bounds_where_scores_are_missing_fit_the_schema_and_are_read_again(tmp_path: Path) -> None:
+    groups = {"faith": ["a", "b"] * 20}
+    before = synthetic.scores([1] * 40, groups=groups)
+    after = before.at(np.arange(40) > 3)
+    found = chaintune.compare(before, after, by=["faith"], on_missing="intersect", resamples=300)
+    assert faults(json.loads(comparison_json([found]))) == []
+    path = tmp_path / "found.json"
+    path.write_text(comparison_json([found]))
+    ((again,), _) = read_comparisons(path)
+    told, known = again.to_dict(), found.to_dict()
+    assert (told["bounds"], told["disparities"]) == (known["bounds"], known["disparities"])
+    assert known["bounds"][1]["biased_lower"]["value"] == pytest.approx(-0.05)
+    (table,) = [one for one in result_tables(Results.of([found])) if one.title.startswith("Spread")]
+    assert table.rows[0][2] == "0.0 (at least 0.0, at most 10.0 with what is missing)"
 
 
 @pytest.mark.parametrize("graded", [False, True])

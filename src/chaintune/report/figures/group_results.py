@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
+from chaintune.records.comparison import LOWER
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.cells import biased_only_note, checkpoint, joint_name
 from chaintune.report.labels import slug
@@ -52,6 +53,7 @@ class GroupResults:
         reference: what biased forgetting is relative to, in words.
         level: of the intervals; one minus it is the error rate of what is called shown.
         members: the groups.
+        incomplete: whether scores are missing.
     """
 
     whole: ResultRow
@@ -61,6 +63,7 @@ class GroupResults:
     reference: str
     level: float
     members: tuple[GroupResult, ...]
+    incomplete: bool
 
     @property
     def judged(self) -> tuple[GroupResult, ...]:
@@ -131,6 +134,7 @@ def _results(
         reference_text(bias.bf_reference if bias else ""),
         level,
         tuple(_result(row, beside) for row in members if joint_name(row)),
+        (whole.key, LOWER, "", "") in beside,
     )
 
 

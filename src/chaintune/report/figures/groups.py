@@ -66,8 +66,9 @@ def bias_figure(results: GroupResults) -> Figure | None:
     groups = {one.group: one.biased for one in results.members}
     limits = {one.group: one.detectable_biased for one in results.members}
     sentences = group_differences(
-        results.dimension, groups, limits, results.reference, level=results.level, unit=results.whole.unit
-    )
+        results.dimension, groups, limits, results.reference, level=results.level, unit=results.whole.unit,
+        incomplete=results.incomplete,
+    )  # fmt: skip
     return Figure(
         name=results.name("biased-forgetting"),
         section="groups",
