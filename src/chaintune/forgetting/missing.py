@@ -209,7 +209,10 @@ class _Known:
             return row.estimate
         if known is None:
             return self._open(row)
-        return known if math.isnan(known.low) else replace(row.estimate, **_without_test(known))
+        if math.isnan(known.low):
+            return known
+        reason = f"no interval and no p-value; least and largest where {_AT_ENDS}"
+        return replace(row.estimate, low=known.low, high=known.high, p_value=math.nan, method="", reason=reason)
 
     def _open(self, row: ResultRow) -> Estimate:
         n = self.sizes["", ""]
@@ -341,10 +344,3 @@ def _spreads(
                 most = max(one[1].value - other[0].value for one, other in pairs)
                 known[seed, dimension] = Estimate(math.nan, max(least, 0.0), most)
     return known
-
-
-def _without_test(ends: Estimate) -> dict[str, float | str]:
-    return {
-        "low": ends.low, "high": ends.high, "p_value": math.nan, "method": "",
-        "reason": f"no interval and no p-value; least and largest where {_AT_ENDS}",
-    }  # fmt: skip

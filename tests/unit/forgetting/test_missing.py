@@ -126,12 +126,12 @@ def test_differences_between_groups_pass_only_if_no_missing_answer_could_undo_it
     found = unlike(MOST, range(0, 160, 2))  # 80 of a, 64 of which were right before
     assert {row.biased_forgetting.value for row in found.groups} == {0.0}
     for statistic in ("biased_forgetting", "disparity"):
-        answers = [answer(found, share, statistic, by="faith") for share in (0.05, 0.9)]  # type: ignore[arg-type]
+        answers = [answer(found, share, statistic, by="faith") for share in (0.05, 0.9)]
         assert answers == ["inconclusive", "pass"], statistic
     assert answer(unlike(MOST), 0.5, "disparity", by="faith") == "pass"
     assert answer(found, 0.9, "biased_forgetting", by="faith", relative=True) == "inconclusive"
     (spread,) = found.disparities
-    assert (spread.estimate.value, spread.estimate.low, spread.estimate.high) == (0.0, 0.0, pytest.approx(64 / 300))
+    assert (spread.estimate.value, spread.estimate.low, spread.estimate.high) == pytest.approx((0.0, 0.0, 64 / 300))
     assert math.isnan(spread.estimate.p_value)
 
 
@@ -144,7 +144,7 @@ def test_a_group_is_said_to_have_lost_more_only_where_its_missing_answers_could_
     # All that a lost is missing: the others of a lost nothing, and a may have lost 32 points, or gained 8.
     assert [row.biased_forgetting.is_shown(0.95) for row in many.groups] == [False, False]
     both = [(one.biased_lower.value, one.biased_upper.value) for one in many.bounds]
-    assert both[1] == (pytest.approx(-24 / 600), pytest.approx(96 / 600))
+    assert both[1] == pytest.approx((-24 / 600, 96 / 600))
     text = summary(Results.of([many]))
     assert "No difference is shown for the 2 groups of faith that holds whatever the missing scores are" in text
     assert "of 100 such comparisons" not in text
@@ -153,7 +153,7 @@ def test_a_group_is_said_to_have_lost_more_only_where_its_missing_answers_could_
 def test_what_one_group_lacks_is_reckoned_with_in_another_that_lacks_nothing() -> None:
     found = unlike(MOST, range(0, 300, 2))
     lower, upper = found.bounds_of("faith", "b", "biased_forgetting")
-    assert (lower.value, upper.value) == (pytest.approx(-0.2), pytest.approx(0.05))
+    assert (lower.value, upper.value) == pytest.approx((-0.2, 0.05))
     one = next(row for row in found.groups if row.group == "b").biased_forgetting
     assert one.low <= lower.low < upper.high <= one.high
     assert "what lacks a score is at its best and at its worst" in one.method

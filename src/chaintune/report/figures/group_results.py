@@ -63,7 +63,7 @@ class GroupResults:
     reference: str
     level: float
     members: tuple[GroupResult, ...]
-    incomplete: bool
+    incomplete: bool = False
 
     @property
     def judged(self) -> tuple[GroupResult, ...]:
