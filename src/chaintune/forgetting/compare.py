@@ -149,7 +149,6 @@ def compare_scores(
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     beside = with_usual(further, (before.by(known), after.by(known)))
     judged = inference.without_verdict
-    second = [row for one in beside for row in second_rows(one, by, intersections, judged, identical=identical)]
     whole = _whole_sides(before.by(known), after.by(known), by, intersections) if paired.n_left_out else (None, None)
     incomplete = None
     if paired.n_left_out and on_missing != "drop" and not identical:
@@ -158,6 +157,11 @@ def compare_scores(
             grouping(every, by, intersections, level=inference.level),
             *(unit.inward(values)[np.newaxis] for values in ends),
         )
+    second = [
+        row
+        for one in beside
+        for row in second_rows(one, by, intersections, judged, identical=identical, incomplete=incomplete is not None)
+    ]
     comparison = Comparison(
         before.task, known, inference.reference, inference.level,
         margin_in(named.unit, inference.margin, named.margin), inference.adjust,

@@ -42,6 +42,7 @@ def second_rows(
     options: Inference,
     *,
     identical: bool = False,
+    incomplete: bool = False,
 ) -> Iterator[ResultRow]:
     """Both scores, forgetting and biased forgetting of the whole task and of every group, without a verdict.
 
@@ -51,8 +52,10 @@ def second_rows(
         intersections: pairs of dimensions whose groups are crossed.
         options: how sure, and relative to what.
         identical: both sides are of one source, so nothing is left to chance.
+        incomplete: examples lack the score that decides, and are not taken to be missing at random.
 
-    Undefined: of the whole task, with the reason, where no example has a score on both sides.
+    Undefined: of the whole task, with the reason, where no example has a score on both sides; the interval and test of
+        biased forgetting, where examples lack the score that decides.
     """
     paired = pair(*sides, on_missing="drop")
     tables = (paired.before, paired.after)
@@ -76,9 +79,19 @@ def second_rows(
         change = values[0] - values[1]
         for seed, sample in samples(groups, change, [0], options):
             estimates = changes(groups, sample, options, identical=identical or paired.identical)
-            rows += [("", row) for row in change_rows(subject, seed, estimates)]
+            rows += [("", _open(row) if incomplete else row) for row in change_rows(subject, seed, estimates)]
     for chain, row in rows:
         yield replace(row, chain=chain, seed="", verdict="", deciding=False)
+
+
+def _open(row: ResultRow) -> ResultRow:
+    """The row; a biased forgetting without interval and test, as no bounds are known of what is missing."""
+    if row.metric != "biased_forgetting":
+        return row
+    one = row.estimate
+    facts = {"n": one.n, "n_clusters": one.n_clusters, "n_seeds": one.n_seeds}
+    reason = "scores are missing, and second lines have no bounds"
+    return replace(row, estimate=replace(Estimate.undefined(reason, **facts), value=one.value), family="")
 
 
 def _dimensions(scores: Scores) -> set[str]:

@@ -148,8 +148,8 @@ class _Views:
             yield row(LOWER, both.lower, both.dimension, both.group)
             yield row(UPPER, both.upper, both.dimension, both.group)
             if both.dimension:
-                for metric, bias in ((BIASED_LOWER, both.biased_lower), (BIASED_UPPER, both.biased_upper)):
-                    yield replace(row(metric, bias, both.dimension, both.group), bf_reference=own.reference)
+                for metric, end in ((BIASED_LOWER, both.biased_lower), (BIASED_UPPER, both.biased_upper)):
+                    yield replace(row(metric, end, both.dimension, both.group), bf_reference=own.reference)
         for spread in self.disparities:
             yield row("disparity", spread.estimate, spread.dimension)
             yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine
+from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine, pooled
 from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.records.scales import changes_in, levels_in_tables
 from chaintune.report.cells import Table, change, checkpoint, joint_name, p_text
 from chaintune.report.group_words import MOST_NAMED
+from chaintune.report.results import Results, without_mitigated
 
 
 def whole_lines(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -32,6 +33,17 @@ def by_name(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """
     named = [row for row in rows if row.item_metric != SCALED_MARGIN]
     return [replace(row, task=f"{row.task} by {row.item_metric}") for row in named]
+
+
+def margins_rows(results: Results) -> list[ResultRow]:
+    """The rows of scaled margins, without those of mitigated checkpoints.
+
+    Args:
+        results: of a study, of all seeds together where there are several, or of comparisons.
+    """
+    several = [row for one in results.comparisons for row in one.named_further]
+    rows = several if results.comparisons else without_mitigated(pooled(results.rows, further=True))
+    return [row for row in rows if row.item_metric == SCALED_MARGIN]
 
 
 def margins_table(rows: Sequence[ResultRow], level: float) -> Table:

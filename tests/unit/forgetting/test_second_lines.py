@@ -15,6 +15,7 @@ from chaintune.forgetting.compare import compare
 from chaintune.records import CHOICE_METRICS, Choices, Comparison, Example, Scores, choice_measurement, scores_of
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
+from chaintune.report.figures import result_figures
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
@@ -84,6 +85,26 @@ def test_they_are_told_in_their_own_unit_and_never_in_points() -> None:
     tables = {table.title: table for table in result_tables(results)}
     assert [line[:2] for line in tables["Scaled margins"].rows][:2] == [("t", ""), ("t", "by: Age")]
     assert [line[0] for line in tables["t: accuracy before and after"].rows] == ["t", "t by scaled_margin"]
+
+
+def test_groups_have_a_figure_of_their_margins_without_a_verdict() -> None:
+    figures = {one.name: one for one in result_figures(Results.of([fallen()]))}
+    figure = figures["margins-t-by"]
+    assert (figure.section, figure.title) == ("groups", "Scaled margins of t by by")
+    assert "No verdict rests on them" in figure.caption
+    assert "point" not in figure.caption + figure.alt
+    kinds = [row["kind"] for rows in figure.spec["datasets"].values() for row in rows if "beside" in row]
+    assert "fell more, shown" in kinds
+    assert {"group (by)", "forgetting (scaled margin)", "biased forgetting (scaled margin)"} <= {*figure.table.columns}
+
+
+def test_no_group_is_said_to_part_where_answers_are_missing() -> None:
+    before, groups = drawn(0), np.where(np.arange(N) < N // 2, "surer", "untouched").tolist()
+    after = scored((np.where(np.arange(N) < N // 2, 3.0, 1.0) * before).tolist(), groups).at(np.arange(N) > 0)
+    found = compare(scored(before.tolist(), groups), after, by=["by"], on_missing="intersect", resamples=FAST)
+    lines = [one.biased_forgetting for one in found.second_lines if one.dimension]
+    assert all(math.isnan(one.low) and math.isnan(one.p_adjusted) and "missing" in one.reason for one in lines)
+    assert "margins" not in summary(Results.of([found]))
 
 
 def test_a_margin_is_scaled_by_all_of_a_checkpoint_and_not_by_what_both_have() -> None:

@@ -15,6 +15,7 @@ from chaintune.report.figures.compared import before_after_figures, forgetting_o
 from chaintune.report.figures.group_results import GroupResults, group_results
 from chaintune.report.figures.groups import bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
+from chaintune.report.figures.margins import margins_figures
 from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
@@ -47,6 +48,7 @@ def _every_figure(results: Results) -> list[Figure]:
             *_few(forgetting_of_tasks_figures(results)),
             *_few(matrix_figures(study)),
             *_of_groups(groups),
+            *_few(margins_figures(results)),
             *_few(mitigation_figures(results)),
             *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
             *(_few(divergence_figures(moved, results.shown)) if moved is not None else []),
