@@ -1,7 +1,8 @@
 """Models that exist already: scored, and two of them compared. What `chaintune score` and `chaintune audit` do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,12 +13,13 @@ from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Comparison, Gate, Scores, Task
-from chaintune.scoring.backends import DEFAULT
+from chaintune.scoring.backends import AS_USUAL, DEFAULT, Serving
 from chaintune.study.serve import SERVER_LOGS, Serve, ServeArgument
 from chaintune.tasks import Size, registry
 from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
 
 if TYPE_CHECKING:
+    from chaintune.execution.server_requests import ServerWork
     from chaintune.gate import Policy
     from chaintune.logs.options import CompareOptions
     from chaintune.report.page import Step
@@ -41,6 +43,8 @@ _PUBLIC = (
     backend=str,
     devices=Integral,
     serve=(str, Mapping, Serve),
+    serving=Serving,
+    max_requests=Integral,
 )
 def score(
     model: str | Path,
@@ -57,6 +61,8 @@ def score(
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
     serve: ServeArgument = None,
+    serving: Serving = AS_USUAL,
+    max_requests: int | None = None,
 ) -> Scores:
     """The scores of a model on a task's test examples; nothing is trained, and what is in the store is reused.
 
@@ -76,6 +82,8 @@ def score(
         allow_unused: patterns of weights that the model may leave out, as `vision_tower.*`; any other is refused.
         serve: the command by which a server is started for a model that is files, such as `vllm serve {model} --port
             {port}`, or a mapping with the keys of `serve` in a study file; it writes the texts, and ends afterwards.
+        serving: how a server that runs is asked.
+        max_requests: the most that are sent to servers that run; None is any number.
 
     Raises:
         ConfigError: there are fewer GPUs than devices.
@@ -93,7 +101,7 @@ def score(
         {Path(model).name: str(model)},
         tasks,
         open_store(store),
-        RunOptions(watch=watch),
+        RunOptions(watch=watch, serving=serving, allow=_allowing(max_requests)),
         precision=precision,
         backend=backend,
         devices=devices,
@@ -118,6 +126,8 @@ def score(
     executor=str,
     address=str,
     serve=(str, Mapping, Serve),
+    serving=Serving,
+    max_requests=Integral,
 )
 def audit(
     before: str | Path,
@@ -140,6 +150,8 @@ def audit(
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
     serve: ServeArgument = None,
+    serving: Serving = AS_USUAL,
+    max_requests: int | None = None,
     **how: Unpack[CompareArguments],
 ) -> Audit:
     """The forgetting between two models: both are scored, each once, and compared task by task.
@@ -166,6 +178,8 @@ def audit(
         trust_remote_code: run Python code that comes with a model.
         allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
         serve: as for `score`, a server for each of the two.
+        serving: as for `score`.
+        max_requests: as for `score`, of both together.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
             `adjust`, `resamples`, `seed`, `power`, ...
 
@@ -180,7 +194,7 @@ def audit(
         "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "metric": metric,
         "precision": precision, "backend": backend, "devices": devices, "store": store, "executor": executor,
         "address": address, "watch": watch, "trust_remote_code": trust_remote_code, "allow_unused": allow_unused,
-        "serve": serve, "out": out,
+        "serve": serve, "out": out, "serving": serving, "max_requests": max_requests,
     }  # fmt: skip
     models = {"before": str(before), "after": str(after)}
     options, budgets, loaded, scores = scored(models, tasks, {**arguments, **how})
@@ -302,7 +316,13 @@ def scored(
     how = dict(arguments)
     out = how.pop("out", None)
     policy, store, test = (how.pop(name, None) for name in ("policy", "store", "test"))
-    run = RunOptions(how.pop("executor", "local"), how.pop("address", None), watch=how.pop("watch", None))
+    run = RunOptions(
+        how.pop("executor", "local"),
+        how.pop("address", None),
+        watch=how.pop("watch", None),
+        serving=how.pop("serving", AS_USUAL),
+        allow=_allowing(how.pop("max_requests", None)),
+    )
     scoring = {name: how.pop(name) for name in _SCORING if name in how}
     scoring |= {"server_logs": None if out is None else Path(out).absolute() / SERVER_LOGS}
     sample_seed, chat = how.pop("sample_seed", 0), how.pop("chat", "auto")
@@ -314,6 +334,13 @@ def scored(
     check_dimensions(options.by, loaded)
     check_budgets(budgets, loaded, options)
     return options, budgets, loaded, score_models(models, loaded, open_store(store), run, **scoring)
+
+
+def _allowing(max_requests: int | None) -> "Callable[[Sequence[ServerWork]], None] | None":
+    """What refuses more requests than these."""
+    from chaintune.execution.server_requests import check_requests
+
+    return None if max_requests is None else partial(check_requests, most=max_requests)
 
 
 def lenient_options(options: "CompareOptions", policy: "Policy | None") -> "CompareOptions":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.records import Example, Measurement, ScorerRef, Scores, Task, canonical_digest, scores_of
+from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.scoring.reading import metrics_of, scores_key
 from chaintune.scoring.scorers import SCORERS, Scorer
 from chaintune.scoring.scorers.function import check_runs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from chaintune.execution.server_requests import ServerWork
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
@@ -81,6 +83,8 @@ def judging(
     *,
     precision: str = "auto",
     trust_remote_code: bool = False,
+    serving: Serving = AS_USUAL,
+    allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
 ) -> JudgeTexts:
     """What has texts judged by scorers that ask a model; torch is loaded, and the store opened, when it is called.
 
@@ -89,6 +93,8 @@ def judging(
         watch: plan -> context manager with `note`, which is called with every event.
         precision: of language models that are files.
         trust_remote_code: run Python code that comes with a model.
+        serving: how servers are asked.
+        allow: as `RunOptions` has it.
     """
 
     def judge(texts: Mapping[str, Measurement], tasks: Sequence[Task]) -> dict[str, Measurement]:
@@ -97,7 +103,8 @@ def judging(
         from chaintune.store.address import open_store
 
         how: dict[str, Any] = {"precision": precision, "trust_remote_code": trust_remote_code}
-        return judge_texts(texts, tasks, open_store(store), RunOptions(watch=watch), **how)
+        options = RunOptions(watch=watch, serving=serving, allow=allow)
+        return judge_texts(texts, tasks, open_store(store), options, **how)
 
     return judge
 

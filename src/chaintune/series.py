@@ -13,6 +13,7 @@ from chaintune.files.names import file_names, told_apart
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Scores, Series, Task
+from chaintune.scoring.backends import Serving
 from chaintune.study.serve import Serve, ServeArgument
 from chaintune.tasks import Size
 from chaintune.tasks.chat import RunMode
@@ -43,6 +44,8 @@ class AuditArguments(CompareArguments, total=False):
     trust_remote_code: bool
     allow_unused: Sequence[str]
     serve: ServeArgument
+    serving: Serving
+    max_requests: int | None
 
 
 @taking(

@@ -1,9 +1,12 @@
 """Models behind a server: scored and audited beside files, asked once whatever happens, and as judges."""
 
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +14,14 @@ from chaintune.cli import main
 from chaintune.execution.compute import PART
 from chaintune.models import LoadedModel, load
 from chaintune.plan.nodes import MEASUREMENT_FILE
-from chaintune.records import Measurement
+from chaintune.records import Measurement, Scores
 from chaintune.scoring.backends.server import KEY
 from chaintune.store.folder import FolderStore
+from tests import tiny
 from tests.integration.conftest import Smoke
 from tests.served import Served, serving
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "served.md"
 pytest.importorskip("openai")
 
 
@@ -73,6 +78,25 @@ def test_a_server_is_audited_against_the_folder_that_it_serves(
     assert "very-secret" not in told.out + told.err + caplog.text
 
 
+def test_the_page_runs(smoke: Smoke, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks] == ["console", "python"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path / "store"))
+    for name in ("before", "after"):
+        Path("models").mkdir(exist_ok=True)
+        (Path("models") / name).symlink_to(smoke.folder / "model")
+    tiny.write_task(Path("items.jsonl"), count=16)
+    server.name = "after"
+    commands, code = (text.replace("http://localhost:8000/v1", server.url) for _, text in blocks)
+    for line in commands.splitlines():
+        assert run(*shlex.split(line.removeprefix("$ chaintune "))) == 0
+    names: dict[str, Any] = {}
+    exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
+    assert names["scores"].table.equals(Scores.read(Path("after.parquet")).table)
+    assert len([asked for asked in server.answered if not _is_probe(asked)]) == len(names["scores"])
+
+
 @pytest.mark.parametrize("measure", ["choice", "generation"])
 def test_what_was_answered_is_not_asked_again(
     server: Served, options: list[str], tmp_path: Path, measure: str, capsys: pytest.CaptureFixture[str]
@@ -98,10 +122,34 @@ def test_a_run_that_needs_more_requests_than_allowed_does_not_begin(
 ) -> None:
     how = [*options, "--max-requests", "7", "--out", str(tmp_path / "out.parquet")]
     assert run("score", f"openai:{server.url}#own", *how) == 2
-    assert "--max-requests 7: 8 requests to servers are needed" in capsys.readouterr().err
+    assert "max requests 7: 8 requests to servers may be needed" in capsys.readouterr().err
     assert all(_is_probe(asked) for _, asked in server.requests)
 
 
+@pytest.mark.parametrize("read", ["probabilities", "auto"])
+def test_a_judge_behind_a_server_is_asked_each_question_once(
+    smoke: Smoke, server: Served, options: list[str], tmp_path: Path, read: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny.write_model(tmp_path / "other", seed=5)
+    template = {"ask": "{answer}?", "verdicts": {"yes": 1, "no": 0}}
+    judge = {"model": f"openai:{server.url}#own", "template": template, "read": read, "least_mass": 0}
+    scorer = json.dumps([{"judge": judge}])
+    texts = ["measure=generation", "max_new_tokens=3", f"scorer={scorer}"]
+    how = [*options, *(part for text in texts for part in ("--set", f"tasks.balls.{text}"))]
+    out = str(tmp_path / "out.parquet")
+    first = 2 if read == "probabilities" else 1
+    server.troubles += [*[200] * first, 400]
+    assert run("score", str(other), *how, "--out", out) == 2
+    assert "HTTP 400" in capsys.readouterr().err
+    assert run("score", str(other), *how, "--out", out) == 0
+    asked = [json.dumps(one.get("prompt") or one["messages"]) for one in server.answered if not _is_probe(one)]
+    assert asked
+    assert len(set(asked)) == len(asked)
+    scores = Scores.read(Path(out))
+    assert scores.provenance["judge_identity"] == f"{server.url}#own (vllm, {smoke.folder / 'model'})"
+    assert scores.n_missing == (0 if read == "probabilities" else len(scores))
+
+
 def _is_probe(asked: dict[str, object]) -> bool:
-    prompt = asked["prompt"]
+    prompt = asked.get("prompt")
     return isinstance(prompt, list) and len(prompt) == 1

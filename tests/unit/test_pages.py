@@ -45,6 +45,7 @@ RUN_BY = {
     "docs/how-to/objectives.md": "tests/integration/test_objective_entry_point.py",
     "docs/how-to/own-data.md": "tests/unit/tasks/test_own_data_page.py",
     "docs/how-to/refusals.md": "tests/integration/test_refusals_page.py",
+    "docs/how-to/served.md": "tests/integration/test_served.py",
     "docs/how-to/scorers.md": "tests/unit/scoring/scorers/test_page.py",
     "docs/how-to/serve.md": "tests/integration/test_serve.py",
     "docs/how-to/store.md": "tests/integration/test_store_page.py",

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chaintune.cli.allowance import Allowance
 from chaintune.errors import ConfigError
+from chaintune.scoring.backends import Serving
 
 if TYPE_CHECKING:
     from chaintune.runs.session import RunOptions
@@ -65,28 +67,9 @@ _SERVERS = "Models behind a server"
 
 
 @dataclass(frozen=True)
-class RunFlags:
-    """Options of where finished work lies and who computes the rest."""
+class ServerFlags:
+    """Options of how servers are asked, and how much."""
 
-    store: StoreRoot = None
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor",
-            metavar="NAME",
-            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
-        ),
-    ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
-            show_default=False,
-        ),
-    ] = None
-    trust_remote_code: RemoteCode = False
-    allow_unused: AllowUnused = None
     yes: Annotated[bool, typer.Option("--yes", help="Ask servers whatever it takes.", rich_help_panel=_SERVERS)] = False
     max_requests: Annotated[
         int | None,
@@ -116,6 +99,41 @@ class RunFlags:
         ),
     ] = ""
 
+    @property
+    def serving(self) -> Serving:
+        """How servers are asked."""
+        return Serving(self.at_once, self.timeout, self.tokenizer)
+
+    @property
+    def allowance(self) -> Allowance:
+        """How much."""
+        return Allowance(self.max_requests, yes=self.yes)
+
+
+@dataclass(frozen=True)
+class RunFlags(ServerFlags):
+    """Options of where finished work lies and who computes the rest."""
+
+    store: StoreRoot = None
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="NAME",
+            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
+            show_default=False,
+        ),
+    ] = None
+    trust_remote_code: RemoteCode = False
+    allow_unused: AllowUnused = None
+
     def check(self) -> None:
         """Refuse an address for an executor that takes none.
 
@@ -129,11 +147,7 @@ class RunFlags:
 
     def options(self, max_store: int | None = None) -> "RunOptions":
         """The options of a run that is shown on stderr."""
-        from chaintune.cli.allowance import Allowance
         from chaintune.cli.display import RunDisplay
         from chaintune.runs.session import RunOptions
-        from chaintune.scoring.backends import Serving
 
-        serving = Serving(self.at_once, self.timeout, self.tokenizer)
-        allow = Allowance(self.max_requests, yes=self.yes)
-        return RunOptions(self.executor, self.address, max_store, RunDisplay, serving, allow)
+        return RunOptions(self.executor, self.address, max_store, RunDisplay, self.serving, self.allowance)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chaintune.cli.compare import column_names
-from chaintune.cli.options import AsJson, RemoteCode, StoreRoot
+from chaintune.cli.expand import expand_dataclasses
+from chaintune.cli.options import AsJson, RemoteCode, ServerFlags, StoreRoot
 from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile, refuse_other_formats, tell_left_out
 from chaintune.errors import ConfigError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _TASK_KEYS = "tasks."
 
 
+@expand_dataclasses
 def rescore(
     texts: Annotated[
         Path,
@@ -29,6 +31,7 @@ def rescore(
         ),
     ],
     out: Annotated[Path, typer.Option(help="A .parquet file for one task, or a folder that gets a file a task.")],
+    server_flags: ServerFlags,
     scorer: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +100,8 @@ def rescore(
     own = [text for text in settings or () if not text.startswith(_TASK_KEYS)]
     ref = _reference(scorer, own, trusted=trust_remote_code)
     tasks = _tasks(task or (), suite, of_tasks, trust_remote_code)
-    judge = judging(store, RunDisplay, trust_remote_code=trust_remote_code)
+    how: dict[str, Any] = {"serving": server_flags.serving, "allow": server_flags.allowance}
+    judge = judging(store, RunDisplay, trust_remote_code=trust_remote_code, **how)
     named = column_names(columns or ())
     scores, without = rescored(texts, ref, tasks=tasks, columns=named, by=by or (), judge=judge)
     for file in without:

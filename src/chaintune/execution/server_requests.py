@@ -77,7 +77,7 @@ def check_requests(work: Sequence[ServerWork], most: int) -> None:
     """
     if (needed := sum(one.requests for one in work)) > most:
         raise ConfigError(
-            f"--max-requests {most:,}: {number_of(needed, 'request')} to servers are needed ({work[0]}); take fewer "
+            f"max requests {most:,}: {number_of(needed, 'request')} to servers may be needed ({work[0]}); take fewer "
             "examples, or allow more"
         )
 

@@ -31,7 +31,7 @@ def test_another_one_needs_leave(capsys: pytest.CaptureFixture[str]) -> None:
     assert "about 31,000 tokens read and at most 960 written" in capsys.readouterr().err
     Allowance(yes=True)([FAR])
     Allowance(120)([FAR])
-    with pytest.raises(ConfigError, match=r"--max-requests 600: 620 requests to servers are needed"):
+    with pytest.raises(ConfigError, match=r"max requests 600: 620 requests to servers may be needed"):
         Allowance(600, yes=True)([FAR, NEAR[0]])
 
 

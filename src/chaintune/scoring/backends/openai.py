@@ -317,7 +317,8 @@ def _text(choice: Mapping[str, Any], tokens: int, url: str) -> GeneratedText:
     text = holder.get("content" if holder is message else "text", 0)
     if text is not None and not isinstance(text, str):
         raise ModelError(f"{url} answers with no text")
-    is_string = isinstance(choice.get("stop_reason"), str)  # vLLM's word for the string that stopped it
+    # What vLLM and SGLang call the string that stopped it; of a token they give its id.
+    is_string = any(isinstance(choice.get(key), str) for key in ("stop_reason", "matched_stop"))
     reason = "length" if choice.get("finish_reason") == "length" else "stop string" if is_string else "stop"
     return GeneratedText(text or "", cast("Any", reason), tokens)
 

@@ -33,8 +33,8 @@ class JudgeSpec(Spec):
     Attributes:
         model: as MODEL: alias, folder, Hub id, or `openai:URL#NAME`.
         template: `harmfulness`, `refusal`, `de-escalation`, or one's own.
-        read: `probabilities` of the verdict words, or the `answer` that is written; `auto` is the first where the model
-            gives them.
+        read: `probabilities` of the verdict words, or the `answer` that is written; `auto` is the first of a model that
+            is files, the second of one that a server computes.
         least_mass: probability that the verdict words have at least together; below it there is no verdict.
         direction: whether `more` or `less` is better; by default what the template says.
     """
