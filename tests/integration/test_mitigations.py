@@ -23,6 +23,7 @@ HELD = """mitigations=[
   {replay: {task: balls, dose: [0.5], recipe: {epochs: 8}}},
   {replay: {task: balls, dose: [0.5], who: balanced, recipe: {epochs: 8}}},
   {replay: {task: balls, dose: [0.5], who: targeted, recipe: {epochs: 8}}},
+  {self_replay: {task: balls, dose: [0, 0.5], recipe: {epochs: 8}}},
   {rehearse: {task: balls, dose: [0.6]}},
   {joint: {task: balls}},
   {interpolate: {task: balls, fraction: [0.75]}},
@@ -33,7 +34,7 @@ HELD = """mitigations=[
   {ema: {task: balls, decay: [0.98]}},
   {freeze: {task: balls, parts: [layers]}},
   {osf: {task: balls, rank: [0.7]}}]"""
-KINDS = ("replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
+KINDS = ("replay", "self_replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
 # Of accuracy. SAM and whatever else is weak differs from seed to seed, so more of them ask for less.
 MARGIN, MARGIN_OVER_SEEDS = 0.1, 0.05
 
@@ -120,6 +121,13 @@ def test_what_is_planned_is_what_is_read(study: Study) -> None:
         assert study.notes(chain)["train_tokens"] == pytest.approx(study.stage(chain).train_tokens, rel=0.05), chain
 
 
+def test_what_is_replayed_of_its_own_was_said_once_by_the_checkpoint_before_the_loss(study: Study) -> None:
+    own, targeted = (study.stage(f"balls>boxes>{dose}") for dose in ("own balls@50%", "balls@50% targeted by owner"))
+    assert own.measurements == targeted.measurements[:1]  # what it chose is measured for both
+    assert study.notes("balls>boxes>own balls@50%")["own_answers"] == {"asked": 40, "taken": 40}
+    assert not [node for node in study.session.plan.stages if "0%" in node.chain[-1].split("@")[-1].split("50%")]
+
+
 def only(study: Study, metric: str, chain: str, task: str, seed: str) -> ResultRow:
     found = [row for row in study.results.rows if (row.metric, row.chain, row.task) == (metric, chain, task)]
     (row,) = [row for row in found if not row.dimension and row.seed == seed]
@@ -136,7 +144,7 @@ def test_every_mitigation_has_recovery_price_and_cost(kind: str, study: Study) -
         paid = study.accuracy("balls>boxes", "boxes") - study.accuracy(chain, "boxes")
         assert price.estimate.value == pytest.approx(paid)
         tokens = only(study, "extra_tokens", chain, "balls", "all")
-        assert (tokens.estimate.value > 100) == (kind in ("replay", "sam"))
+        assert (tokens.estimate.value > 100) == (kind in ("replay", "self_replay", "sam"))
 
 
 def test_the_tables_show_every_mitigation(study: Study) -> None:
@@ -145,12 +153,12 @@ def test_the_tables_show_every_mitigation(study: Study) -> None:
     for title in ("Mitigations", "Did the gap between groups close?"):
         assert {row[0] for row in tables[title].rows} == chains
     assert {row[2] for row in tables["Recommended doses"].rows} == {
-        "replay", "replay balanced by owner", "replay targeted by owner", "rehearse",
+        "replay", "replay balanced by owner", "replay targeted by owner", "self_replay", "rehearse",
     }  # fmt: skip
     assert "Who forgot balls: owner, balls>boxes" in tables
     assert not [title for title in tables if "back to" in title]
     told = json.loads((study.results.folder / "results.json").read_text(encoding="utf-8"))
-    assert len(told["recommended"]) == 4
+    assert len(told["recommended"]) == 5
 
 
 QUICK = ["recipe.epochs=0.5", "resamples=100", *CHAIN]

@@ -236,6 +236,7 @@ class LocalEngine:
     ) -> dict[str, Any]:
         """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
         examples, measure = task.test if node.split == "test" else task.train, measure_of(task, node.measure)
+        measure = replace(measure, generation=node.generation) if node.generation else measure
         base = self._bases[node.base]
         kind = BACKENDS.get(base.backend)
         kind.check(measure.needs, measure.name)
@@ -251,7 +252,7 @@ class LocalEngine:
         twice = len(evenly_spaced(len(examples))) if node.asks_twice else 0
 
         def watch_texts(written: int, tokens: int) -> None:
-            texts = (len(examples) + twice) * task.generation.samples
+            texts = (len(examples) + twice) * (node.generation or task.generation).samples
             report(_writing_progress(node, written, texts, tokens, started))
 
         if devices > 1:

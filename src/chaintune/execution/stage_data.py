@@ -7,12 +7,13 @@ from typing import Any
 
 from chaintune.execution.compute import StageInputs
 from chaintune.forgetting import compare
-from chaintune.plan.nodes import MEASUREMENT_FILE, DataMix, Portion, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, DataMix, OwnAnswers, Portion, StageNode
 from chaintune.records import Example, Measurement, Scores
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.reading import read_scores
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, take_dose
+from chaintune.tuning.mitigations.self_replay import own_answers
 
 # Weights need the groups' values alone; the intervals that come with them may be rough.
 _RESAMPLES = 100
@@ -52,11 +53,12 @@ def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
     replayed = drawn[1] if operation.mixing == "swapped" else ()
     if replayed:
         notes["swapped_in_examples"] = len(replayed)
-    return StageData(examples, replayed, _protected(operation, node.seed, inputs), notes)
+    return StageData(examples, replayed, _protected(operation, node.seed, inputs, notes), notes)
 
 
 def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
-    train = inputs.tasks[portion.task].train
+    every: Sequence[Example] = inputs.tasks[portion.task].train
+    train = _answered(every, portion.own, inputs, notes) if portion.own else every
     if portion.dose == 1:
         return train
     weights = None
@@ -67,10 +69,21 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
         lost = _lost_by(before, after, portion.by)
         weights = group_weights(lost)
         notes |= {"forgetting_on_train": lost, "replay_weights": weights}
-    taken = take_dose(train, portion.dose, task=portion.task, seed=seed, by=portion.by, weights=weights)
+    how: dict[str, Any] = {"task": portion.task, "seed": seed, "by": portion.by, "weights": weights, "of": len(every)}
+    taken = take_dose(train, portion.dose, **how)
     if portion.by:
         notes["replayed_of_each_group"] = _counts(taken, portion.by)
     return taken
+
+
+def _answered(
+    examples: Sequence[Example], own: OwnAnswers, inputs: StageInputs, notes: dict[str, Any]
+) -> Sequence[Example]:
+    """The examples with the answers that an earlier checkpoint gave, where these are taken."""
+    measurement = Measurement.read(inputs.scores[own.measurement] / MEASUREMENT_FILE)
+    answered = own_answers(examples, measurement, keep=own.keep, scorer=own.scorer)
+    notes["own_answers"] = {"asked": len(examples), "taken": len(answered)}
+    return answered
 
 
 def _with_reference(examples: Sequence[Example], portion: Portion, inputs: StageInputs) -> Sequence[Example]:
@@ -104,9 +117,10 @@ def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
     return {group: groups.count(group) for group in sorted(set(groups))}
 
 
-def _protected(operation: DataMix, seed: int, inputs: StageInputs) -> Sequence[Example]:
+def _protected(operation: DataMix, seed: int, inputs: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
     if not operation.protected:
         return ()
-    train = inputs.tasks[operation.protected].train
-    count = min(operation.protected_examples, len(train))
-    return take_dose(train, count / len(train), task=operation.protected, seed=seed)
+    every: Sequence[Example] = inputs.tasks[operation.protected].train
+    own, count = operation.protected_own, min(operation.protected_examples, len(every))
+    train = _answered(every, own, inputs, notes) if own else every
+    return take_dose(train, count / len(every), task=operation.protected, seed=seed, of=len(every))

@@ -20,6 +20,7 @@ from chaintune.stats import Design
 from chaintune.stats.clusters import Floats
 
 COSTS = ("extra_tokens", "extra_seconds")
+NEEDS_OLD_DATA = "needs_old_data"
 
 
 def mitigation_rows(
@@ -134,7 +135,7 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
 
 
 def _facts(runs: Runs, condition: Checkpoint, mitigated: MitigationRef) -> list[ResultRow]:
-    """Rows without sampling error: the dose, and the extra cost over the chain without the mitigation."""
+    """Rows without sampling error: dose, need of old data, and the extra cost over the chain without the mitigation."""
     plain = condition.at(mitigated.chain)
     seeds = runs.seeds([condition, plain], mitigated.task)
     if not seeds:
@@ -145,7 +146,9 @@ def _facts(runs: Runs, condition: Checkpoint, mitigated: MitigationRef) -> list[
     spent = np.array([_extra(runs, condition, mitigated.chain, seed) for seed in seeds])  # [S, 2]
     rows = []
     for label, positions in by_seed(seeds):
-        values = [] if mitigated.dose is None else [("dose", mitigated.dose, "no interval: it was chosen")]
+        chosen = "no interval: it was chosen"
+        values = [] if mitigated.dose is None else [("dose", mitigated.dose, chosen)]
+        values.append((NEEDS_OLD_DATA, float(mitigated.needs_old_data), chosen))
         for name, value in zip(COSTS, spent[positions].mean(axis=0), strict=True):
             reason = (
                 "not known: the checkpoints' notes are gone" if math.isnan(value) else "no interval: it was counted"

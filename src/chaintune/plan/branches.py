@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
-from chaintune.plan.nodes import Portion
-from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
-from chaintune.records.examples import LABEL
+from chaintune.plan.nodes import OwnAnswers, Portion
+from chaintune.records import Chain, ChainStep, Generation, MitigationRef, Regulariser, Task
+from chaintune.records.examples import LABEL, Choices
+from chaintune.scoring.chat_rows import check_outcomes
+from chaintune.scoring.scorers.metric import scorer_of
 from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.sizes import dose_size
 from chaintune.tasks.unanswered import are_prompts
-from chaintune.tuning.mitigations import BetweenSpec, DoseSpec
+from chaintune.tuning.mitigations import AnswersSpec, BetweenSpec, DoseSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Step:
         regulariser: what holds the weights back.
         protected: task that the regulariser looks at; empty where it looks at none.
         protected_examples: how many of its examples.
+        protected_own: where it looks at own answers to them; keys of scores are not known yet.
+        rows_a_step: that the regulariser reads beside those of the stage.
+        bytes_a_token: of what it looks at, that it holds throughout.
         back_to: how many steps the other checkpoint of a merge has done; None where nothing is merged.
         fraction: of the way to it, or whatever else the mitigation varies.
         merged_by: the mitigation that merges; empty where nothing is merged.
@@ -42,6 +47,9 @@ class Step:
     regulariser: Regulariser | None = None
     protected: str = ""
     protected_examples: int = 0
+    protected_own: OwnAnswers | None = None
+    rows_a_step: int = 0
+    bytes_a_token: int = 0
     back_to: int | None = None
     fraction: Any = None
     merged_by: str = ""
@@ -61,6 +69,12 @@ class Branch:
     steps: tuple[Step, ...]
     mitigated: MitigationRef | None = None
     start: Chain = ()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Tasks whose training prompts a checkpoint answers for it, each once."""
+        taught = [portion.task for step in self.steps for portion in step.portions if portion.own]
+        return tuple(dict.fromkeys([*taught, *(step.protected for step in self.steps if step.protected_own)]))
 
     @property
     def trained(self) -> Chain:
@@ -85,14 +99,15 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
         if not train or are_prompts(train):
             why = _PROMPTS if are_prompts(train or test) else "its train split is empty"
             raise DataError(f"task '{name}' is trained on in a chain, and {why}")
-    mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
+    mitigations = [resolved(item, tasks) for item in study.mitigations]
     branches: list[Branch] = []
     for chain in study.chains:
         plain = tuple(map(_plain, chain))
         branches.append(Branch(plain))
         for item in mitigations:
             if was_lost(item.task, chain):
-                branches += [_branch(item, plain, setting, tasks) for setting in item.spec.settings]
+                settings = [one for one in item.spec.settings if not item.spec.is_nothing(one[1])]
+                branches += [_branch(item, plain, setting, tasks) for setting in settings]
     return branches
 
 
@@ -115,7 +130,7 @@ def _branch(
     others = (task for task in dict.fromkeys(step.task for step in plain) if task not in ("", item.task))
     keep = tuple(task for task in others if tasks[task].test)
     dose = setting[1] if isinstance(item.spec, DoseSpec) else None
-    mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose)
+    mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose, item.spec.needs_old_data)
     return Branch(_steps(item, plain, setting[1], tasks), mitigated)
 
 
@@ -124,11 +139,11 @@ def _steps(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Map
     learned = _learned_at(item.task, tuple(step.place for step in plain))
     match item.mitigation.place:
         case "after the loss":
-            return (*plain, added_stage(item, value))
+            return (*plain, added_stage(item, value, tasks))
         case "between checkpoints":
             return (*plain, _merged(item, value, learned))
         case "instead of the chain":
-            return (_joint(item, plain, value),)
+            return (_joint(item, plain, value, tasks),)
         case "later stages" | "from the learning stage" as place:
             first = learned - (place == "from the learning stage")
             return (*plain[:first], *(_changed(item, step, value, tasks) for step in plain[first:]))
@@ -138,25 +153,26 @@ def _changed(item: MitigationItem, step: Step, value: Any, tasks: Mapping[str, T
     """A stage of the chain with the mitigation in it."""
     label = f"{step.place.label} with {item.spec.label(item.kind, value)}"
     if not isinstance(item.spec, DoseSpec):
-        return _with_hook(item, replace(step, place=ChainStep(label, step.place.tasks, item.kind)), value)
+        return _with_hook(item, replace(step, place=ChainStep(label, step.place.tasks, item.kind)), value, tasks)
     _check_room(item, tasks[step.task], tasks[item.task], value)
-    place, portions = ChainStep(label, step.place.tasks, item.kind, value), (*step.portions, _portion(item, value))
-    return _with_hook(item, replace(step, place=place, portions=portions, mixing="swapped"), value)
+    place = ChainStep(label, step.place.tasks, item.kind, value)
+    portions = (*step.portions, _portion(item, value, tasks))
+    return _with_hook(item, replace(step, place=place, portions=portions, mixing="swapped"), value, tasks)
 
 
-def added_stage(item: MitigationItem, dose: float) -> Step:
-    """A stage on a dose of a task's data."""
+def added_stage(item: MitigationItem, dose: float, tasks: Mapping[str, Task]) -> Step:
+    """A stage on a dose of a task's data, or of own answers to its prompts."""
     place = ChainStep(item.spec.label(item.kind, dose), (), item.kind, dose)
-    return _with_hook(item, Step(place, item.task, (_portion(item, dose),)), dose)
+    return _with_hook(item, Step(place, item.task, (_portion(item, dose, tasks),)), dose, tasks)
 
 
-def _joint(item: MitigationItem, plain: tuple[Step, ...], value: Any) -> Step:
+def _joint(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Mapping[str, Task]) -> Step:
     """One stage on all tasks of a chain."""
-    tasks = tuple(dict.fromkeys(step.task for step in plain))
+    names = tuple(dict.fromkeys(step.task for step in plain))
     # Sorted, because what is shuffled has no order: both orders of two tasks have one upper reference.
-    portions = tuple(Portion(task) for task in sorted(tasks))
-    place = ChainStep("+".join(tasks), tasks, item.kind)
-    return _with_hook(item, Step(place, plain[-1].task, portions, "shuffled"), value)
+    portions = tuple(Portion(task) for task in sorted(names))
+    place = ChainStep("+".join(names), names, item.kind)
+    return _with_hook(item, Step(place, plain[-1].task, portions, "shuffled"), value, tasks)
 
 
 def _merged(item: MitigationItem, value: Any, learned: int) -> Step:
@@ -168,26 +184,39 @@ def _merged(item: MitigationItem, value: Any, learned: int) -> Step:
     return Step(place, "", back_to=back_to, fraction=value, merged_by=item.kind)
 
 
-def _with_hook(item: MitigationItem, step: Step, value: Any) -> Step:
+def _with_hook(item: MitigationItem, step: Step, value: Any, tasks: Mapping[str, Task]) -> Step:
     """A stage with the mitigation's changes to its recipe, and with what it does to the model while it trains."""
-    step = replace(step, recipe=tuple(item.spec.recipe.items()))
+    spec = item.spec
+    step = replace(step, recipe=tuple(spec.recipe.items()))
     if item.mitigation.apply is None:
         return step
-    options = tuple(sorted(item.spec.options(value).items()))
-    count = item.spec.protected_examples
+    count, protected = spec.protected_examples, item.task
+    if isinstance(spec, AnswersSpec) and count:
+        protected = spec.prompts or item.task
+        step = replace(step, protected_own=_own(spec, tasks[protected]))
     return replace(
         step,
-        regulariser=Regulariser(item.kind, options),
-        protected=item.task if count else "",
+        regulariser=Regulariser(item.kind, tuple(sorted(spec.options(value).items()))),
+        protected=protected if count else "",
         protected_examples=count,
+        rows_a_step=spec.rows_a_step,
+        bytes_a_token=spec.bytes_a_token,
     )
 
 
-def _portion(item: MitigationItem, dose: float) -> Portion:
-    spec = item.spec
+def _portion(item: MitigationItem, dose: float, tasks: Mapping[str, Task]) -> Portion:
+    spec, task, own = item.spec, item.task, None
+    if isinstance(spec, AnswersSpec):
+        task = spec.prompts or task
+        own = _own(spec, tasks[task])
     if not isinstance(spec, DoseSpec) or dose == 1 or spec.who == "uniform":
-        return Portion(item.task, dose)  # the whole of the data is the same whoever is drawn first
-    return Portion(item.task, dose, spec.who, spec.by or "")
+        return Portion(task, dose, own=own)  # the whole of the data is the same whoever is drawn first
+    return Portion(task, dose, spec.who, spec.by or "", own=own)
+
+
+def _own(spec: AnswersSpec, prompts: Task) -> OwnAnswers:
+    generation = Generation(spec.max_new_tokens, temperature=spec.drawn_at)
+    return OwnAnswers(generation, tuple(spec.keep), prompts.scorers[0] if spec.keep else None)
 
 
 def _learned_at(task: str, chain: Chain) -> int:
@@ -195,15 +224,38 @@ def _learned_at(task: str, chain: Chain) -> int:
     return max(stage for stage, step in enumerate(chain, start=1) if task in step.tasks)
 
 
-def resolved(item: MitigationItem, task: Task) -> MitigationItem:
-    """The mitigation with its dimension named and its doses checked."""
-    spec = item.spec
+def resolved(item: MitigationItem, tasks: Mapping[str, Task]) -> MitigationItem:
+    """The mitigation with its dimension named, its doses checked, and its prompts found to be some."""
+    spec, task = item.spec, tasks[item.task]
+    if isinstance(spec, AnswersSpec):
+        task = tasks[spec.prompts or item.task]
+        _check_prompts(spec, item.kind, task)
     if not isinstance(spec, DoseSpec):
         return item
-    dose_size(min(spec.dose), len(task.train), task=task.name)
+    dose_size(min((one for one in spec.dose if one), default=1), len(task.train), task=task.name)
     if spec.who == "uniform":
         return item
     return replace(item, spec=spec.model_copy(update={"by": _dimension(spec, item.kind, task)}))
+
+
+def _check_prompts(spec: AnswersSpec, kind: str, prompts: Task) -> None:
+    """Refuse, before anything is trained, prompts that are none, and outcomes that nothing tells."""
+    if not prompts.train:
+        raise ConfigError(
+            f"mitigation {kind}: task '{prompts.name}' has no training prompts to be answered; give its 'train' a size"
+        )
+    if not spec.keep:
+        return
+    if {type(example.target) for example in prompts.train} == {Choices}:
+        raise ConfigError(
+            f"mitigation {kind}: 'keep' is of texts, and of task '{prompts.name}' a choice is taken; leave 'keep' out"
+        )
+    check_outcomes([prompts], spec.keep)
+    if scorer_of(prompts.scorers[0]).model is not None:
+        raise ConfigError(
+            f"mitigation {kind}: 'keep' asks the scorer '{prompts.scorers[0].name}' of task '{prompts.name}', which "
+            "asks a model; name one first that asks none, such as refusal"
+        )
 
 
 def _dimension(spec: DoseSpec, kind: str, task: Task) -> str:

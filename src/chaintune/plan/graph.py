@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
@@ -18,18 +19,30 @@ from chaintune.plan.nodes import (
     KlNode,
     Node,
     Operation,
+    OwnAnswers,
     Portion,
     ScoreNode,
     Split,
     StageNode,
 )
-from chaintune.records import Chain, Checkpoint, MitigationRef, Preference, Recipe, Task, canonical_digest
-from chaintune.records.generation import GENERATION
+from chaintune.records import (
+    Chain,
+    Checkpoint,
+    Choices,
+    MitigationRef,
+    Preference,
+    Recipe,
+    Reference,
+    Task,
+    canonical_digest,
+)
+from chaintune.records.choice import CHOICE
+from chaintune.records.generation import GENERATION, Generation
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
-from chaintune.scoring.scorers.metric import expects
+from chaintune.scoring.scorers.metric import configured, expects
 from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.serve import Serve
@@ -88,6 +101,8 @@ class TaskFacts:
         references: what a stage asks of the model before it, as `measured` has it.
         decides: the measure of the deciding item metric, or the scorer whose model does; empty of a task that is never
             tested.
+        own: the measure by which a checkpoint gives its own answer to a training example, and the digest of what it is
+            asked; empty of a task whose prompts no mitigation has answered.
     """
 
     train_digest: str
@@ -101,6 +116,7 @@ class TaskFacts:
     decides: str = ""
     judges_by: Sequence[str] = ()
     unexpected: bool = False
+    own: tuple[str, str] = ("", "")
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
@@ -213,7 +229,7 @@ class Graph:
         path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
         for place, step in enumerate(branch.steps, start=1):
             chain = (*chain, step.place)
-            step = self._weighed(base, variant, branch, step, made)
+            step = self._answered(base, variant, branch, self._weighed(base, variant, branch, step, made), made)
             node = self._stage(base, chain, variant, path, self._referring(base, chain, variant, path[-1], step))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
@@ -334,6 +350,25 @@ class Graph:
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
+    def _answered(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
+        """The step, its own answers pointing to what the checkpoint before the loss says."""
+        if step.protected_own is None and all(portion.own is None for portion in step.portions):
+            return step
+        before = Checkpoint(base, branch.trained, variant.labels, variant.seed, made[branch.trained])
+        portions = (replace(p, own=self._own(before, p.task, p.own)) if p.own else p for p in step.portions)
+        looked_at = self._own(before, step.protected, step.protected_own) if step.protected_own else None
+        return replace(step, portions=tuple(portions), protected_own=looked_at)
+
+    def _own(self, at: Checkpoint, task: str, own: OwnAnswers) -> OwnAnswers:
+        """Own answers with the key of what a checkpoint says to the training prompts of a task."""
+        name, digest = self.facts[task].own
+        measure = MEASURES.get(name)
+        BACKENDS.get(self.study.backend).check(measure.needs, name)
+        generation = own.generation if measure.generation else None
+        measure = replace(measure, generation=generation) if generation else measure
+        asked = [measure.content(), digest]
+        return replace(own, measurement=self._score(at, at.labels, (task, "train", name), asked, generation))
+
     def _referring(self, base: str, chain: Chain, variant: Variant, parent: str, step: Step) -> Step:
         """The step, its whole portions pointing to what its objective reads of the model before it.
 
@@ -354,7 +389,8 @@ class Graph:
 
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         settings = self._settings(step, variant, path[-1])
-        operation: Operation = DataMix(step.portions, step.mixing, step.protected, step.protected_examples)
+        looked_at = (step.protected, step.protected_examples, step.protected_own)
+        operation: Operation = DataMix(step.portions, step.mixing, *looked_at)
         payload = {
             "format": STAGE_FORMAT,
             "kind": "stage",
@@ -383,7 +419,8 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            train_tokens=self._tokens(step, settings.recipe.epochs),
+            train_tokens=self._tokens(step, settings.recipe),
+            held_bytes=step.bytes_a_token * self._looked_at(step)[1],
         )
 
     def _settings(self, step: Step, variant: Variant, parent: str = "") -> StageSettings:
@@ -393,13 +430,18 @@ class Graph:
             settings = self.study.stage_of(step.task, variant) if step.task else self.study.stage
             return StageSettings(Recipe(devices=settings.recipe.devices), settings.resources)
         settings = self.study.stage_of(step.task, variant, dict(step.recipe))
-        targets = frozenset[type]().union(*(self.facts[portion.task].targets for portion in step.portions))
+        targets = frozenset[type]().union(*(self._targets(portion.task, portion.own) for portion in step.portions))
         recipe = with_objective(settings.recipe, targets, task=step.task)
         if step.protected:
-            protecting(recipe, self.facts[step.protected].targets, task=step.protected)
+            protecting(recipe, self._targets(step.protected, step.protected_own), task=step.protected)
         if parent in self.bare:  # whatever is to become of its adapter, it is the same stage
             recipe = replace(recipe, adapter=None)
         return replace(settings, recipe=replace(recipe, regulariser=step.regulariser))
+
+    def _targets(self, task: str, own: OwnAnswers | None) -> frozenset[type]:
+        """Classes of the targets that a task's data have, or own answers to its prompts."""
+        facts = self.facts[task]
+        return frozenset({Reference}) if own and facts.own[0] == GENERATION else facts.targets
 
     def _external(self, operation: External, base: str, seed: int) -> dict[str, Any]:
         """The part of a stage's key that says what another program makes it of."""
@@ -418,6 +460,7 @@ class Graph:
             data = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
         if step.protected:
             data["protected"] = [self.facts[step.protected].train_digest, step.protected_examples]
+            data["protected"] += [self._own_content(step.protected_own)] if step.protected_own else []
         return data
 
     def _rendered(self, base: str, tasks: Sequence[str]) -> dict[str, Any]:
@@ -432,27 +475,58 @@ class Graph:
         judges_by = self.facts[portion.task].judges_by
         who |= {"judges_by": list(judges_by)} if portion.weighed_by and judges_by else {}
         reference = {"reference": portion.reference} if portion.reference else {}
-        return plain | (who if portion.who != "uniform" else {}) | reference
+        own = {"own": self._own_content(portion.own)} if portion.own else {}
+        return plain | (who if portion.who != "uniform" else {}) | reference | own
 
-    def _tokens(self, step: Step, epochs: float) -> int:
+    def _own_content(self, own: OwnAnswers) -> list[Any]:
+        """What of own answers determines what is taught: what the checkpoint said, and which of it is taken."""
+        scorer = configured(own.scorer) if own.scorer else None
+        return [own.measurement, *([list(own.keep), scorer[0].digest(scorer[1])] if scorer else [])]
+
+    def _looked_at(self, step: Step) -> tuple[int, int]:
+        """How many examples a stage's regulariser looks at, and their tokens."""
+        if step.protected:
+            facts = self.facts[step.protected]
+            count = min(step.protected_examples, facts.examples)
+            return count, round(facts.tokens.taught * count / max(1, facts.examples))
+        taught = [self.facts[portion.task] for portion in step.portions]
+        return sum(facts.examples for facts in taught), sum(facts.tokens.taught for facts in taught)
+
+    def _tokens(self, step: Step, recipe: Recipe) -> int:
         """Tokens of all passes; of swapped rows as many as an average row has; 0 of what we do not train."""
         if step.back_to is not None or step.external:
             return 0
+        epochs, beside = recipe.epochs, 0.0
+        if step.rows_a_step:
+            (rows, tokens), taught = self._looked_at(step), self.facts[step.portions[0].task].examples * epochs
+            beside = tokens + ceil(taught / recipe.batch_size) * step.rows_a_step * tokens / max(1, rows)
         doses = [self.facts[portion.task].tokens.taught * portion.dose for portion in step.portions]
         if step.mixing == "swapped":
             first, second = (self.facts[portion.task].examples for portion in step.portions)
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
-        return round(sum(doses) * epochs)
+        return round(sum(doses) * epochs + beside)
 
-    def _score(self, at: Checkpoint, labels: tuple[str, ...], what: "_What") -> str:
+    def _score(
+        self,
+        at: Checkpoint,
+        labels: tuple[str, ...],
+        what: "_What",
+        asked: list[Any] | None = None,
+        generation: Generation | None = None,
+    ) -> str:
         """The key of a checkpoint's measurement on a split of a task; its node is made at its first mention.
 
         Args:
             at: the checkpoint.
             labels: of its steps, one tuple for all of its measurements.
             what: task, split and measure.
+            asked: what `measured_content` says; None is as the task is measured.
+            generation: how texts are written; None is as the task says.
         """
         (task, split, measure), facts, keys = what, self.facts[what[0]], self.base_keys
+        tokens = facts.tokens.written if measure == GENERATION else facts.tokens.scored[split]
+        if generation:
+            tokens = facts.tokens.scored[split] + facts.examples * generation.samples * generation.max_new_tokens
         owner = next((name for name, own in keys.items() if own == at.key and keys[at.base] != at.key), at.base)
         node = ScoreNode(
             key="",
@@ -467,14 +541,17 @@ class Graph:
             measure=measure,
             by="" if measure == facts.decides or facts.decides not in facts.measured else measure,
             variant=at.variant if labels else (),
-            score_tokens=facts.tokens.written if measure == GENERATION else facts.tokens.scored[split],
+            score_tokens=tokens,
             template=self.templates.get((owner, task), ""),
             ends=self.ends.get(owner, ()) if measure == GENERATION else (),
+            generation=generation,
         )
         others = self.scores.setdefault(at.key, {})
-        if (serve := self.study.serve) is not None:
+        # Own answers are written here: they are taught, and compared with nothing that a server wrote.
+        if (serve := None if generation else self.study.serve) is not None:
             node = through_server(node, serve, others.values())
-        node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend, serve)
+        asked = asked or {**facts.references, **facts.measured}[measure][split]
+        node = addressed(node, asked, self.study.backend, serve)
         return others.setdefault(node.key, node).key
 
     def _judged(self, checkpoint: str, texts: str, judge: TaskJudge) -> str:
@@ -484,6 +561,15 @@ class Graph:
 
 
 _What = tuple[str, Split, str]
+
+
+def own_question(task: Task) -> tuple[str, str]:
+    """The measure by which a checkpoint gives its own answer to a task's training examples, and a digest of these.
+
+    Of choices it is the likeliest, by the measurement that targeted replay reads too; of any other it writes a text.
+    """
+    name = CHOICE if targets_of(task.train) == {Choices} else GENERATION
+    return name, MEASURES.get(name).digest(task.train)
 
 
 def _labels(chain: Chain) -> tuple[str, ...]:

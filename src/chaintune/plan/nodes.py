@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from chaintune.records import (
     Checkpoint,
+    Generation,
     MitigationRef,
     Recipe,
     Resources,
@@ -23,6 +24,23 @@ MEASUREMENT_FILE, CURVATURE_FILE = "measurement.parquet", "curvature.json"
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """Answers that an earlier checkpoint gives itself to a task's training prompts, in the place of the data's.
+
+    Attributes:
+        generation: how they are written, where they are texts and no choices.
+        keep: outcomes of the answers that are taken; none takes all.
+        scorer: that tells them; None where all are taken.
+        measurement: key of what the checkpoint said; empty until it is known.
+    """
+
+    generation: Generation
+    keep: tuple[str, ...] = ()
+    scorer: ScorerRef | None = None
+    measurement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Portion:
     """A share of one task's training data.
 
@@ -34,6 +52,7 @@ class Portion:
         weighed_by: keys of the scores, before and after the loss, of the task's training examples.
         reference: key of the measurement of these by the model before the stage, for an objective that is held against
             it; empty where there is none, or the stage measures a dose itself.
+        own: where a checkpoint's own answers are taught; None where those of the data are.
     """
 
     task: str
@@ -42,6 +61,13 @@ class Portion:
     by: str = ""
     weighed_by: tuple[str, ...] = ()
     reference: str = ""
+    own: OwnAnswers | None = None
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Keys of the measurements that it reads."""
+        own = (self.own.measurement,) if self.own else ()
+        return tuple(key for key in (*self.weighed_by, self.reference, *own) if key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +80,20 @@ class DataMix:
             `shuffled` is all portions as one.
         protected: task whose examples the regulariser looks at; empty where it looks at none.
         protected_examples: how many of them.
+        protected_own: where it looks at a checkpoint's own answers to them; None where at those of the data.
     """
 
     portions: tuple[Portion, ...]
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
     protected: str = ""
     protected_examples: int = 0
+    protected_own: OwnAnswers | None = None
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Keys of the measurements that it reads."""
+        own = (self.protected_own.measurement,) if self.protected_own else ()
+        return tuple(key for portion in self.portions for key in portion.measurements) + own
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +202,7 @@ class StageNode(_Node):
         resources: what it asks of a cluster.
         report_to: trackers, by transformers' names.
         train_tokens: counted over all epochs; 0 if not counted.
+        held_bytes: memory that a mitigation takes throughout the stage for what it looks at, at most; 0 if not counted.
     """
 
     parent_key: str
@@ -176,6 +211,7 @@ class StageNode(_Node):
     resources: Resources = field(default_factory=Resources, compare=False)
     report_to: tuple[str, ...] = field(default=(), compare=False)
     train_tokens: int = field(default=0, compare=False)
+    held_bytes: int = field(default=0, compare=False)
 
     @property
     def kind(self) -> str:
@@ -210,11 +246,8 @@ class StageNode(_Node):
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """Keys of the measurements that the stage reads: those that targeted replay draws by, and references."""
-        if not isinstance(self.operation, DataMix):
-            return ()
-        portions = self.operation.portions
-        return tuple(key for portion in portions for key in (*portion.weighed_by, portion.reference) if key)
+        """Keys of the measurements that the stage reads: what doses are drawn by, references, own answers."""
+        return self.operation.measurements if isinstance(self.operation, DataMix) else ()
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -260,7 +293,7 @@ class StageNode(_Node):
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         dose = self.operation.portions[-1].dose if isinstance(self.operation, DataMix) else None
-        own = {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
+        own = {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens, "held_bytes": self.held_bytes}
         return _common(self) | own | ({"external": True} if isinstance(self.operation, External) else {})
 
 
@@ -280,6 +313,7 @@ class ScoreNode(_MeasurementNode):
         ends: tokens that end a text, where texts are written.
         served: whether a server is started for the checkpoint and measures it.
         compared: whether our own scorer measures a sample beside it.
+        generation: how texts are written; None is as the task says.
     """
 
     task: str
@@ -293,6 +327,7 @@ class ScoreNode(_MeasurementNode):
     ends: tuple[int, ...] = ()
     served: bool = False
     compared: bool = False
+    generation: Generation | None = None
 
     @property
     def kind(self) -> str:

@@ -1,13 +1,13 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import Contents, CountTokens, Ends, Family, Graph, TaskFacts, Templates
+from chaintune.plan.graph import Contents, CountTokens, Ends, Family, Graph, TaskFacts, Templates, own_question
 from chaintune.plan.judging import Judges, last
 from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
@@ -201,6 +201,8 @@ def compile_plan(
     compiled = families(study, tasks, base_keys)
     other_ways = [name for name, task in tasks.items() if task.other_way_of]
     facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in (*study.tasks, *other_ways)}
+    for name in dict.fromkeys(name for family in compiled for branch in family.branches for name in branch.asked):
+        facts[name] = replace(facts[name], own=own_question(tasks[name]))
     graph = Graph(study, base_keys, facts, precision, contents, templates, bare, judges, ends)
     for family in compiled:
         graph.add_family(family)

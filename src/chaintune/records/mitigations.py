@@ -20,6 +20,7 @@ class MitigationRef:
         chain: without the mitigation.
         keep: tasks that should not pay for it.
         dose: fraction of the lost task's training data; None where none of it is taught again by the dose.
+        needs_old_data: whether it takes examples of the lost task; a checkpoint from before the loss is none.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class MitigationRef:
     chain: Chain
     keep: tuple[str, ...]
     dose: float | None = None
+    needs_old_data: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from itertools import islice
 
 import numpy as np
 
+from chaintune.forgetting.mitigated import COSTS, NEEDS_OLD_DATA
 from chaintune.forgetting.recommend import highest_prices, recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.scales import changes_in, units_in_words
@@ -71,19 +72,21 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
                 *(chance_cells(level.answers, level.unit) if level else ("", "")),
                 percent(row),
                 *(change(price, named=True) for price in paid),
-                *(_count(beside.get((metric, row.task))) for metric in ("extra_tokens", "extra_seconds")),
+                *(_count(beside.get((metric, row.task))) for metric in COSTS),
+                _yes_or_no(beside.get((NEEDS_OLD_DATA, row.task))),
                 "no" if shortfall(row, rows, limits) else "yes",
             )
         )
     note = (
         "Recovery: share of the loss that comes back, against the same chain without the mitigation. Price: "
         f"forgetting of the other task, in {units_in_words(row.unit for row in every_price)}, positive is worse. "
-        "Extra: training beyond that of the chain without it. Reaches: recovery wholly above "
+        "Extra: training beyond that of the chain without it. Needs old data: whether it takes examples of the task; a "
+        "checkpoint from before the loss is none. Reaches: recovery wholly above "
         f"{limits.target:.0%} with every price wholly below {highest_prices(rows, limits.margin)}."
     )
     header = (
         "checkpoint", "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
-        "extra tokens", "extra seconds", "reaches",
+        "extra tokens", "extra seconds", "needs old data", "reaches",
     )  # fmt: skip
     return Table("Mitigations", note, header, tuple(lines))
 
@@ -210,6 +213,11 @@ def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str
     unit = units_in_words([rows[0].unit])
     note = f"Forgetting of each group without and with each mitigation, in {unit}, positive is worse."
     return Table(f"Forgetting by group with mitigations, {what}", note, ("group", "n", *chains.values()), lines)
+
+
+def _yes_or_no(row: ResultRow | None) -> str:
+    """Whether a value is not 0; nothing where it is not known, as in results of an earlier version."""
+    return "" if row is None else "yes" if row.estimate.value else "no"
 
 
 def _count(row: ResultRow | None) -> str:

@@ -177,18 +177,20 @@ def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, s
     Raises:
         ConfigError: a dose holds no example; a dimension that the task has not.
     """
-    item = resolved(study.mitigations[0], tasks[study.mitigations[0].task])
+    item = resolved(study.mitigations[0], tasks)
     (after, before), (variant,) = study.bases, study.variants()
     existing = {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
     keep = tuple(task for task in study.tasks if task != item.task)
-    return [Family(after, variant, existing, list(_replays(item, keep)))]
+    return [Family(after, variant, existing, list(_replays(item, keep, tasks)))]
 
 
-def _replays(item: MitigationItem, keep: tuple[str, ...]) -> Iterator[Branch]:
+def _replays(item: MitigationItem, keep: tuple[str, ...], tasks: Mapping[str, Task]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        mitigated = MitigationRef(item.kind, item.dose_curve, item.task, _chain(item), keep, dose)
-        yield Branch((added_stage(item, dose),), mitigated, start=_chain(item))
+        if spec.is_nothing(dose):
+            continue
+        mitigated = MitigationRef(item.kind, item.dose_curve, item.task, _chain(item), keep, dose, spec.needs_old_data)
+        yield Branch((added_stage(item, dose, tasks),), mitigated, start=_chain(item))
 
 
 def _chain(item: MitigationItem) -> Chain:

@@ -328,6 +328,8 @@ def _readings(plan: Plan, tasks: Mapping[str, Task], metric: str) -> Iterator[tu
             for key in keys.values():
                 readers.setdefault(key, {})[task] = None
     for node in plan.scores:
+        if node.generation:  # own answers, which are taught and not judged
+            continue
         for task in readers.get(node.key, [node.task]):
             first, *further = metrics_of(tasks[task], metric)
             for one in (first, *(further if node.split == "test" else ())):

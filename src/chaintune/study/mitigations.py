@@ -10,7 +10,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.study.chains import Chain
 from chaintune.study.external import ExternalStage, label_of, task_of
 from chaintune.study.schema import check_recipe
-from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec, Mitigation, MitigationSpec
+from chaintune.tuning.mitigations import MITIGATIONS, AnswersSpec, DoseSpec, Mitigation, MitigationSpec
 from chaintune.tuning.mitigations.specs import as_text
 
 
@@ -101,7 +101,23 @@ def _checked(
     check_distinct([value for _, value in spec.settings], (*at, spec.varied), source)
     if isinstance(spec, DoseSpec) and spec.who == "uniform" and spec.by is not None:
         source.report((*at, "by"), "changes nothing without 'who: balanced' or 'who: targeted'")
+    if isinstance(spec, AnswersSpec):
+        _check_prompts(spec, at, tasks, source)
     return spec.model_copy(update={"recipe": check_recipe(spec.recipe, (*at, "recipe"), source)})
+
+
+def _check_prompts(spec: AnswersSpec, at: KeyPath, tasks: Sequence[str], source: Source) -> None:
+    """Note prompts of no task, and a dose drawn by what is known of the lost task's own examples only."""
+    if spec.prompts is None:
+        return
+    if spec.prompts not in tasks:
+        source.report((*at, "prompts"), f"no task is named '{spec.prompts}'; {nearest(spec.prompts, tasks)}")
+    if isinstance(spec, DoseSpec) and spec.who != "uniform":
+        source.report(
+            (*at, "who"),
+            f"'{spec.who}' chooses among examples of '{spec.task}', and the prompts are those of '{spec.prompts}'; "
+            "leave one of the two out",
+        )
 
 
 def _check_acts(item: MitigationItem, at: KeyPath, chains: Sequence[Chain], source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Prompts without an answer: a model writes one, which is judged, and nothing of them can be taught."""
+"""Prompts without an answer: a model writes one, which is judged, or which a mitigation teaches again."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,13 +19,16 @@ def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str)
     Raises:
         ConfigError: they are to be taught.
     """
-    train = sizes["train"]
+    train, test = sizes["train"], sizes["test"]
     if not are_prompts((*pool.examples, *(pool.test or ()))) or (train is not None and train.is_none):
         return False
-    if train is not None or (sizes["test"] is not None and sizes["test"].is_none):
+    if test is not None and test.is_none:
+        return False  # a mitigation may have them answered
+    if train is not None:
         raise ConfigError(
             f"{what}, train: its prompts have no answers, so there is nothing to teach; leave 'train' out, or write "
-            "'train: none', and teach a task with answers"
+            "'train: none', and teach a task with answers; with 'test: none' a checkpoint may answer them for "
+            "self_replay"
         )
     return True
 
@@ -47,6 +50,8 @@ def answered(taught: tuple[Example, ...], size: SizeSpec | None, what: str, note
     Raises:
         DataError: there are some, and the user says how many are taught.
     """
+    if are_prompts(taught):
+        return taught
     kept = tuple(example for example in taught if example.target is not None)
     if len(kept) < len(taught):
         many = number_of(len(taught) - len(kept), "prompt has", "prompts have")

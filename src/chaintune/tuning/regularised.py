@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,16 +23,23 @@ class Regularised:
         callbacks: of the Trainer.
         trainer: its class.
         remove: called after training; returns the model as it is to be stored.
+        tokens_read: called after training; tokens that the regulariser read beside the Trainer's batches.
     """
 
     loaded: LoadedModel
     callbacks: tuple[Any, ...]
     trainer: type[StageTrainer]
     remove: Callable[[], LoadedModel]
+    tokens_read: Callable[[], int]
 
 
 def apply(
-    loaded: LoadedModel, regulariser: Regulariser | None, protected: Sequence[Tokenized], objective: Objective
+    loaded: LoadedModel,
+    regulariser: Regulariser | None,
+    protected: Sequence[Tokenized],
+    objective: Objective,
+    *,
+    taught: tuple[Sequence[Tokenized], Objective],
 ) -> Regularised:
     """Put a regulariser on a model whose trainable weights are chosen.
 
@@ -41,18 +48,27 @@ def apply(
         regulariser: None changes nothing.
         protected: of the task that must not be lost, for a regulariser that looks at them.
         objective: by whose loss it looks at them.
+        taught: what the stage teaches, and by whose loss.
 
     Raises:
         ConfigError: there is no mitigation of the regulariser's kind.
         StageError: the regulariser cannot be used with this model.
     """
-    hook = _hook(loaded, regulariser, protected, objective) if regulariser else Hook()
+    hook = _hook(loaded, regulariser, protected, objective, taught) if regulariser else Hook()
     classes = (hook.mixin, StageTrainer) if hook.mixin else (StageTrainer,)
     trainer = type("RegularisedTrainer", classes, {})
-    return Regularised(hook.loaded or loaded, hook.callbacks, trainer, hook.remove or (lambda: loaded))
+    return Regularised(
+        hook.loaded or loaded, hook.callbacks, trainer, hook.remove or (lambda: loaded), hook.tokens_read
+    )
 
 
-def _hook(loaded: LoadedModel, regulariser: Regulariser, protected: Sequence[Tokenized], objective: Objective) -> Hook:
+def _hook(
+    loaded: LoadedModel,
+    regulariser: Regulariser,
+    protected: Sequence[Tokenized],
+    objective: Objective,
+    taught: tuple[Sequence[Tokenized], Objective],
+) -> Hook:
     put_on = MITIGATIONS.get(regulariser.kind).apply
     if put_on is None:
         raise StageError(f"'{regulariser.kind}' is no regulariser of a stage")
@@ -60,4 +76,8 @@ def _hook(loaded: LoadedModel, regulariser: Regulariser, protected: Sequence[Tok
     def loss(model: Any, example: Tokenized) -> torch.Tensor:
         return objective.loss(model, objective.collate([example]), torch.tensor(1.0))
 
-    return put_on(StageModel(loaded, protected, loss), **dict(regulariser.options))
+    def rows(which: Literal["protected", "taught"]) -> list[dict[str, Any]]:
+        examples, own = (protected, objective) if which == "protected" else taught
+        return [own.collate([example]) for example in examples]
+
+    return put_on(StageModel(loaded, protected, loss, rows), **dict(regulariser.options))

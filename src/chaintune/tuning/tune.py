@@ -202,7 +202,8 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
     started = time.monotonic()
     with seeded(stage.seed):
         ready = trainable(parent, recipe)
-        regularised = apply(ready, recipe.regulariser, stage.protected, stage.protection)
+        taught = (stage.data.examples, stage.objective)
+        regularised = apply(ready, recipe.regulariser, stage.protected, stage.protection, taught=taught)
         try:
             with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
                 if batching.fsdp:
@@ -216,7 +217,7 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
     return Tuned(
         loaded=loaded,
         steps=trainer.state.global_step,
-        train_tokens=trainer.all_tokens_seen(),
+        train_tokens=trainer.all_tokens_seen() + regularised.tokens_read(),
         seconds=time.monotonic() - started,
         first_loss=sum(losses[:tenth]) / tenth,
         final_loss=sum(losses[-tenth:]) / tenth,

@@ -90,6 +90,7 @@ def test_what_came_back_at_what_price_by_hand(rows: list[ResultRow]) -> None:
     assert value(rows, "extra_tokens", "s>c with ewc 5") == 0
     assert value(rows, "extra_seconds", "s>c with ewc 5") == 6
     assert value(rows, "dose", "s>c with s@50%") == 0.5
+    assert value(rows, "needs_old_data", "s>c with s@50%") == 1
     assert value(rows, "extra_tokens", "s>c with s@50%") == -10
 
 
@@ -133,6 +134,7 @@ def test_rows_of_mitigations_say_so_and_others_do_not(rows: list[ResultRow]) -> 
     named = {row.metric for row in rows if row.mitigation}
     assert named == {
         "recovery", "regained", "regained_disparity", "price", "dose", "extra_tokens", "extra_seconds",
+        "needs_old_data",
     }  # fmt: skip
     assert {row.chain for row in without_mitigated(rows)} == {"base", "s", "s>c"}
 
@@ -150,8 +152,8 @@ def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
     (choice,) = tables["Recommended doses"].rows
     assert choice[2:4] == ("rehearse", "none")
     compared = {row[0]: row for row in tables["Mitigations"].rows}
-    assert compared["s>c with ewc 5"][-3:] == ("+0", "+6", "no")
-    assert compared["s+c"][-2] == ""
+    assert compared["s>c with ewc 5"][-4:] == ("+0", "+6", "yes", "no")
+    assert compared["s+c"][-3] == ""
 
 
 def test_groups_with_a_biased_forgetting_only_are_named(rows: list[ResultRow]) -> None:

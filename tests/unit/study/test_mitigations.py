@@ -9,7 +9,7 @@ from chaintune.errors import ConfigError
 from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan, Readers
-from chaintune.records import Example
+from chaintune.records import Example, Reference
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import synthetic
@@ -31,10 +31,13 @@ BRANCHES: list[tuple[dict[str, Any], str]] = [
     ({"replay": {"task": "a", "dose": [0.25]}}, "a>b>a@25%"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "balanced"}}, "a>b>a@25% balanced by side"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "targeted", "by": "side"}}, "a>b>a@25% targeted by side"),
+    ({"self_replay": {"task": "a", "dose": [0, 0.25]}}, "a>b>own a@25%"),
     ({"rehearse": {"task": "a", "dose": [0.25]}}, "a>b with a@25%"),
     ({"joint": {"task": "a"}}, "a+b"),
     ({"interpolate": {"task": "a", "fraction": [0.5]}}, "a>b>50% back to a"),
     ({"interpolate": {"task": "a", "toward": "base", "fraction": [0.5]}}, "a>b>50% back to base"),
+    ({"distill": {"task": "a", "weight": [0, 2]}}, "a>b with distill 2"),
+    ({"distill": {"task": "a", "on": "new"}}, "a>b with distill 1 on new"),
     ({"l2sp": {"task": "a", "strength": [0.1]}}, "a>b with l2sp 0.1"),
     ({"ewc": {"task": "a", "strength": [100]}}, "a>b with ewc 100"),
     ({"sam": {"task": "a"}}, "a with sam 0.05>b with sam 0.05"),
@@ -73,7 +76,12 @@ def test_each_checkpoint_says_what_its_steps_taught(mitigation: dict[str, Any], 
     tasks = {name: {"role": "capability"} for name in (first, then)}
     plan = make_plan(make_study(tasks=tasks, chains=[[first, then]], mitigations=[{kind: how | {"task": first}}]))
     plain = ((first,), (then,))
-    later = {"replay": (*plain, ()), "interpolate": (*plain, ()), "joint": ((first, then),)}
+    later = {
+        "replay": (*plain, ()),
+        "self_replay": (*plain, ()),
+        "interpolate": (*plain, ()),
+        "joint": ((first, then),),
+    }
     assert [tasks_of(cell) for cell in plan.cells if cell.mitigates] == [later.get(kind, plain)]
     assert [tasks_of(cell) for cell in plan.cells if not cell.mitigates][:3] == [(), plain[:1], plain]
 
@@ -138,6 +146,61 @@ def test_swapped_rows_keep_the_tokens() -> None:
     assert {stage(plan, f"a>b with a@{dose}%").train_tokens for dose in (25, 50)} == {1600}
 
 
+def test_own_answers_are_asked_once_and_a_dose_of_none_is_the_plain_chain() -> None:
+    doses = {"self_replay": {"task": "a", "dose": [0, 0.25, 0.5]}}
+    plan = planned(doses, {"self_replay": {"task": "a", "prompts": "c", "dose": [0.5]}}, names="abc")
+    said = [node for node in plan.scores if node.split == "train"]
+    assert [(node.chain, node.task, node.measure) for node in said] == [
+        (("a",), "a", "choice"),
+        (("a",), "c", "choice"),
+    ]
+    assert {stage(plan, f"a>b>own a@{dose}%").measurements for dose in (25, 50)} == {(said[0].key,)}
+    assert stage(plan, "a>b>own a@50% to c").tasks == ("c",)
+    nothing = planned({"self_replay": {"task": "a", "dose": 0}})
+    assert nothing.nodes == planned().nodes
+    assert nothing.cells == planned().cells
+    needs = [held.needs_old_data for cell in plan.cells for held in cell.mitigates]
+    assert needs == [True, True, False]
+
+
+def test_distillation_looks_at_own_answers_and_says_what_it_holds_and_reads() -> None:
+    plan = planned({"distill": {"task": "a", "weight": [0, 1, 2], "top_k": 3, "batch": 4, "examples": 4}})
+    (said,) = [node for node in plan.scores if node.split == "train"]
+    assert (said.chain, said.task) == (("a",), "a")
+    first, second = (stage(plan, f"a>b with distill {weight} top 3 of 4 batch 4") for weight in (1, 2))
+    assert (first.measurements, second.measurements) == ((said.key,), (said.key,))
+    # 8 rows of 100 tokens in one step of 16; the parent reads 4 once, the step 4 more, and 4 tops are held a token.
+    assert (first.train_tokens, first.held_bytes) == (800 + 400 + 400, 400 * 8 * 4)
+    on_new = planned({"distill": {"task": "a", "on": "new", "batch": 4}}).stages[-1]
+    assert (on_new.measurements, on_new.tasks, on_new.train_tokens) == ((), ("b",), 800 + 800 + 400)
+    nothing = planned({"distill": {"task": "a", "weight": 0}})
+    assert (nothing.nodes, nothing.cells) == (planned().nodes, planned().cells)
+    needs = [
+        held.needs_old_data
+        for one in (plan, planned({"distill": {"task": "a", "on": "new"}}))
+        for cell in one.cells
+        for held in cell.mitigates
+    ]
+    assert needs == [True, True, False]
+
+
+def test_written_answers_hang_on_how_they_are_written() -> None:
+    tasks = {name: make_task(name) for name in "ab"}
+    train = tuple(replace(one, target=Reference(" yes")) for one in tasks["a"].train)
+    tasks["a"] = replace(tasks["a"], train=train, test=tasks["a"].test)
+    keys = set()
+    for how in ({}, {"max_new_tokens": 8}, {"temperature": 0.5}):
+        study = make_study("ab", **AB, mitigations=[{"self_replay": {"task": "a", "dose": 0.5, **how}}])
+        plan = make_plan(study, tasks)
+        (said,) = [node for node in plan.scores if node.split == "train"]
+        assert (said.measure, said.generation and said.generation.max_new_tokens) == (
+            "generation",
+            how.get("max_new_tokens", 256),
+        )
+        keys |= {said.key, plan.stages[-1].key}
+    assert len(keys) == 6
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "two in one item": (
         {"sam": {"task": "a"}, "ema": {"task": "a"}},
@@ -161,6 +224,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown who": ({"replay": {"task": "a", "who": "target"}}, "did you mean 'targeted'"),
     "by without groups": ({"replay": {"task": "a", "by": "side"}}, "by: changes nothing without"),
     "twice": ({"sam": {"task": "a", "rho": [0.1, 0.1]}}, "0.1 is listed twice"),
+    "prompts of no task": (
+        {"self_replay": {"task": "a", "prompts": "aa"}},
+        r"self_replay.prompts: no task is named 'aa'; did you mean 'a'",
+    ),
+    "whose prompts": (
+        {"self_replay": {"task": "a", "prompts": "c", "who": "balanced"}},
+        "'balanced' chooses among examples of 'a', and the prompts are those of 'c'",
+    ),
+    "keep of choices": (
+        {"self_replay": {"task": "a", "keep": "refused"}},
+        "'keep' is of texts, and of task 'a' a choice",
+    ),
     "recipe": ({"sam": {"task": "a", "recipe": {"lr": 1}}}, "recipe.lr: unknown key 'lr'"),
 }
 
@@ -174,7 +249,7 @@ def test_what_cannot_be_meant_gets_one_sentence(bad: str) -> None:
 
 
 ALONE = [
-    *({kind: {"task": "a", "dose": 0.25}} for kind in ("replay", "rehearse")),
+    *({kind: {"task": "a", "dose": 0.25}} for kind in ("replay", "self_replay", "rehearse")),
     {"interpolate": {"task": "a", "fraction": 0.5}},
     *({kind: {"task": "a", "strength": 2}} for kind in ("l2sp", "ewc")),
     {"sam": {"task": "a", "rho": 0.1}},

@@ -3,9 +3,11 @@
 | name | what to use | where it goes |
 | --- | --- | --- |
 | replay | `take_dose` | the data of one more stage |
+| self_replay | `own_answers` | the data of one more stage |
 | rehearse | `RehearsalSampler` | the sampler of the stage that would forget |
 | joint | `together` | the data of one stage instead of several |
 | interpolate | `interpolate` | weights, after training |
+| distill | `Distill` | a callback |
 | l2sp | `L2SP` | a callback |
 | ewc | `EWC`, `diagonal_fisher` | a callback |
 | sam | `SharpnessAware` | a mixin of the Trainer |
@@ -18,9 +20,18 @@
 
 from chaintune.registry import Registry
 from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
-from chaintune.tuning.mitigations.specs import BetweenSpec, DoseSpec, MitigationSpec
+from chaintune.tuning.mitigations.specs import AnswersSpec, BetweenSpec, DoseSpec, MitigationSpec
 
-__all__ = ["MITIGATIONS", "BetweenSpec", "DoseSpec", "Hook", "Mitigation", "MitigationSpec", "StageModel"]
+__all__ = [
+    "MITIGATIONS",
+    "AnswersSpec",
+    "BetweenSpec",
+    "DoseSpec",
+    "Hook",
+    "Mitigation",
+    "MitigationSpec",
+    "StageModel",
+]
 
 MITIGATIONS = Registry(
     "mitigation",
@@ -28,9 +39,11 @@ MITIGATIONS = Registry(
     Mitigation,
     {
         "replay": "chaintune.tuning.mitigations.replay:MITIGATION",
+        "self_replay": "chaintune.tuning.mitigations.self_replay:MITIGATION",
         "rehearse": "chaintune.tuning.mitigations.rehearse:MITIGATION",
         "joint": "chaintune.tuning.mitigations.joint:MITIGATION",
         "interpolate": "chaintune.tuning.mitigations.interpolate:MITIGATION",
+        "distill": "chaintune.tuning.mitigations.distill:MITIGATION",
         "l2sp": "chaintune.tuning.mitigations.l2sp:MITIGATION",
         "ewc": "chaintune.tuning.mitigations.ewc:MITIGATION",
         "sam": "chaintune.tuning.mitigations.sam:MITIGATION",

@@ -18,6 +18,11 @@ from chaintune.tuning.mitigations.specs import MitigationSpec
 class JointSpec(MitigationSpec):
     """All tasks of the chain taught at once."""
 
+    @property
+    def needs_old_data(self) -> bool:
+        """All data are taught."""
+        return True
+
 
 def together(tasks: Sequence[Sequence[Example]]) -> list[Example]:
     """The examples of several tasks as those of one stage; the stage shuffles them.

@@ -1,6 +1,6 @@
 """What a mitigation is: what it takes, where in a chain it stands, what it needs, and what it does to a stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,10 @@ Place = Literal[
 Weights = Literal["any", "whole at the start", "whole"]
 
 
+def _none() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class StageModel:
     """A model that a stage is about to train.
@@ -27,11 +31,14 @@ class StageModel:
         protected: examples of the task that must not be lost, as many as the mitigation's spec asks for.
         loss: of one example under a model, ready to be differentiated, as the stage's objective has it: in SFT the
             answer's negative log-likelihood in nats.
+        rows: inputs of one example each, with `input_ids` and `labels`: of those that are protected, or of all that the
+            stage teaches.
     """
 
     loaded: "LoadedModel"
     protected: "Sequence[Tokenized]"
     loss: "Callable[[Any, Tokenized], torch.Tensor]"
+    rows: 'Callable[[Literal["protected", "taught"]], Sequence[Mapping[str, Any]]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +50,14 @@ class Hook:
         mixin: put before the Trainer's class.
         loaded: what is trained in the model's place.
         remove: called after training, also where it failed; the model as it is to be stored.
+        tokens_read: called after training; tokens that were read beside those of the Trainer's batches.
     """
 
     callbacks: tuple[Any, ...] = ()
     mixin: type | None = None
     loaded: "LoadedModel | None" = None
     remove: "Callable[[], LoadedModel] | None" = None
+    tokens_read: Callable[[], int] = _none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ def take_dose(
     seed: int,
     by: str = "",
     weights: Mapping[str, float] | None = None,
+    of: int | None = None,
 ) -> tuple[Example, ...]:
     """A fraction of the examples; a smaller dose of one seed lies inside a larger one, whoever is drawn first.
 
@@ -43,11 +44,12 @@ def take_dose(
         seed: of the draw.
         by: dimension whose groups take turns; empty draws all examples alike.
         weights: turns of each group, in proportion; None gives every group as many.
+        of: examples that the dose is a fraction of, where not all of them are there; None is those that are.
 
     Raises:
         ConfigError: the dose gives no example.
     """
-    size = dose_size(dose, len(examples), task=task)
+    size = dose_size(dose, len(examples) if of is None else of, task=task)
     drawn = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
     return tuple(_in_turns(drawn, by, weights)[:size] if by else drawn[:size])
 

@@ -4,13 +4,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from chaintune.config.validation import Dose, Real, Spec, as_list, as_name, as_shown
+from chaintune.config.validation import Dose, Names, Real, Spec, Whole, as_list, as_name, as_shown
 from chaintune.records import Who
 
 Positive = Annotated[Real, Field(gt=0), as_shown]
 Fraction = Annotated[Real, Field(ge=0, le=1), as_shown]
 Inside = Annotated[Real, Field(gt=0, lt=1), as_shown]
 Several = Field(min_length=1)
+
+
+def _as_name_or_none(value: Any) -> Any:
+    return None if value is None else as_name(value)
 
 
 class MitigationSpec(Spec):
@@ -42,6 +46,25 @@ class MitigationSpec(Spec):
     def protected_examples(self) -> int:
         """The number of examples of the task that it reads while another is taught."""
         return 0
+
+    @property
+    def needs_old_data(self) -> bool:
+        """Whether it takes examples of the task."""
+        return self.protected_examples > 0
+
+    @property
+    def rows_a_step(self) -> int:
+        """Rows that each step reads beside those of the stage."""
+        return 0
+
+    @property
+    def bytes_a_token(self) -> int:
+        """Memory that it holds throughout the stage for each token of the examples that it looks at."""
+        return 0
+
+    def is_nothing(self, _value: Any) -> bool:
+        """Whether the chain with it, at one value of what is varied, is the chain without it."""
+        return False
 
     def label(self, name: str, value: Any) -> str:
         """One branch in a chain's name: `ewc 100`.
@@ -76,11 +99,56 @@ class DoseSpec(MitigationSpec):
     @property
     def suffix(self) -> str:
         """` balanced by category` and the like; empty where examples are drawn alike."""
+        return self.dose_suffix
+
+    @property
+    def dose_suffix(self) -> str:
+        """The same, of which examples make the dose."""
         return "" if self.who == "uniform" else f" {self.who}" + (f" by {self.by}" if self.by else "")
+
+    @property
+    def needs_old_data(self) -> bool:
+        """A dose is of the task's examples."""
+        return True
 
     def label(self, _name: str, value: Any) -> str:
         """The dose: `bbq@5% balanced by category`."""
         return f"{self.task}@{value * 100:.6g}%{self.suffix}"
+
+
+class AnswersSpec(MitigationSpec):
+    """Answers that the checkpoint before the loss gives itself, in the place of those that the data has.
+
+    Of an example with choices that is the choice which it finds likeliest, of any other prompt the text that it writes.
+
+    Attributes:
+        prompts: task whose training prompts are answered; None is the lost task.
+        keep: outcomes of the answers that are taken, of the first scorer of that task; none takes all.
+        max_new_tokens: of a text; one that does not end before is not taken.
+    """
+
+    prompts: Annotated[str | None, BeforeValidator(_as_name_or_none)] = None
+    keep: Names = Field(default_factory=list)
+    max_new_tokens: Annotated[Whole, Field(ge=1, le=1_000_000)] = 256
+
+    @property
+    def answers_suffix(self) -> str:
+        """` to own-prompts`, ` kept refused`, and of how many tokens where that is not the usual number."""
+        usual = AnswersSpec.model_fields["max_new_tokens"].default
+        parts = [f" to {self.prompts}"] if self.prompts else []
+        parts += [f" kept {'+'.join(self.keep)}"] if self.keep else []
+        parts += [f" within {self.max_new_tokens}"] if self.max_new_tokens != usual else []
+        return "".join(parts)
+
+    @property
+    def drawn_at(self) -> float:
+        """The temperature at which texts are drawn; at 0 each token is the likeliest."""
+        return 0.0
+
+    @property
+    def needs_old_data(self) -> bool:
+        """Prompts of the task are data of the task; those of another are not."""
+        return self.prompts is None
 
 
 class BetweenSpec(MitigationSpec):

@@ -28,7 +28,7 @@ def test_the_study_section_plans_every_mitigation() -> None:
     plan = make_plan(study)
     assert {item.kind for item in study.mitigations} == set(MITIGATIONS.shipped)
     branches = sum(len(item.spec.settings) for item in study.mitigations)
-    assert sum(bool(cell.mitigates) for cell in plan.cells) == branches == 18
+    assert sum(bool(cell.mitigates) for cell in plan.cells) == branches == 22
 
 
 def test_the_python_for_your_own_trainer_runs(tmp_path: Path) -> None:
@@ -40,13 +40,16 @@ def test_the_python_for_your_own_trainer_runs(tmp_path: Path) -> None:
         "args": arguments(tmp_path, max_steps=1),
         "rows": rows,
         "earlier": earlier.one_by_one(),
+        "tokenizer": tiny.make_tokenizer(),
+        "prompts": tiny.numbered(tiny.examples(8)),
         "dose": [0, 1],
         "mixed": [*rows.rows, *earlier.rows[:2]],
     }
     exec(compile(BLOCKS[3][1], str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
     names["trainer"].train()
-    made = {name for name in names if name in ("Sharp", "Rehearsing", "wrapped", "EWC", "L2SP", "EMA")}
-    assert len(made) == 6
+    made = {name for name in names if name in ("Sharp", "Rehearsing", "wrapped", "EWC", "L2SP", "EMA", "own_dose")}
+    assert len(made) == 7
+    assert len(names["own_dose"]) == 4
 
 
 def test_the_python_of_mitigate_names_parameters_that_exist() -> None:

@@ -14,7 +14,20 @@ from chaintune.tuning.mitigations.mitigation import Place
 from tests.conftest import Install
 from tests.dummy_engine import make_study
 
-NAMES = ("replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
+NAMES = (
+    "replay",
+    "self_replay",
+    "rehearse",
+    "joint",
+    "interpolate",
+    "distill",
+    "l2sp",
+    "ewc",
+    "sam",
+    "ema",
+    "freeze",
+    "osf",
+)
 SOURCE = Path(__file__).parents[4] / "src" / "chaintune"
 
 
@@ -35,7 +48,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 def test_what_sharding_has_to_know_of_each() -> None:
     needs = {name: MITIGATIONS.get(name).weights for name in NAMES}
-    assert [name for name in NAMES if needs[name] == "whole"] == ["sam", "osf"]
+    assert [name for name in NAMES if needs[name] == "whole"] == ["distill", "sam", "osf"]
     assert [name for name in NAMES if needs[name] == "whole at the start"] == ["l2sp", "ewc", "ema"]
 
 
