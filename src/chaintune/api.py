@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
-from chaintune.records import Curvature, Example, Limits, Space, Task, examples_digest
+from chaintune.records import Curvature, Example, Limits, Space, Task, Who, examples_digest
 from chaintune.study import study
 from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks.chat import RunMode
@@ -199,6 +199,8 @@ def _in_fp32(
     dose=list[Real],
     who=str,
     by=str,
+    kind=str,
+    options=Mapping,
     target=Real,
     margin=Real,
     settings=Mapping,
@@ -214,8 +216,10 @@ def mitigate(
     keep: str | Sequence[str],
     out: Path | str,
     dose: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.25),
-    who: Literal["uniform", "balanced", "targeted"] = "uniform",
+    who: Who = "uniform",
     by: str | None = None,
+    kind: str = "replay",
+    options: Mapping[str, Any] | None = None,
     target: float = 0.8,
     margin: float = 0.02,
     write_best: bool = False,
@@ -242,8 +246,11 @@ def mitigate(
         keep: tasks that should not pay, at least one.
         out: folder for results and model.
         dose: fractions of the forgotten task's training data.
-        who: whose examples make a dose: drawn alike, as many of each group, or more of the groups that lost most.
+        who: which examples make a dose: drawn alike, as many of each group, more of the groups that lost most, or the
+            `hardest`, the `most_forgotten` or `representative` ones.
         by: dimension of the groups, where `who` asks for groups.
+        kind: the mitigation, `replay`, `self_replay` or another that teaches a dose after the loss.
+        options: its other keys, as a study file has them, such as `prompts` or `keep` of `self_replay`.
         target: share of the loss; the whole interval of a dose's recovery has to lie above it.
         margin: of the score; the whole interval of every price has to lie below it.
         write_best: write the model with the largest recovery if no dose suffices.
@@ -272,11 +279,18 @@ def mitigate(
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
+    fields = {"dose": list(dose), "who": who} | ({"by": by} if by else {}) | dict(options or {})
     model, before = str(model), str(before)
     keep = [keep] if isinstance(keep, str) else keep
     study = mitigation.mitigation_study(
-        model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
+        model,
+        before,
+        forgotten=forgotten,
+        keep=keep,
+        fields=fields,
+        settings=settings or {},
+        overrides=overrides,
+        kind=kind,
     )
     study = replace(study, allow_unused=(*study.allow_unused, *allow_unused))
     limits = Limits(target, margin)

@@ -88,6 +88,16 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     assert json.dumps(found.to_dict(), default=str)
     assert files_that_name_this_machine(tmp_path) == []
     assert found.to_polars().height == len(found.results.rows)
+    # What the earlier checkpoint chooses itself in the place of the data, which was scored already.
+    how = {"kind": "self_replay", "dose": [0, 1], "store": FolderStore(tmp_path / "store")}
+    own = chaintune.mitigate(pair.after, **options(pair, tmp_path / "own", **how))
+    assert own.choice.dose_curve == "self_replay"
+    assert own.choice.tested == ("balls>(later)>own balls@100%",)
+    assert {row.estimate.value for row in own.results.rows if row.metric == "recovery" and not row.dimension} != {0.0}
+    with pytest.raises(
+        ConfigError, match=r"mitigation 'distill' teaches no dose after a loss .*; name replay or self_replay"
+    ):
+        chaintune.mitigate(pair.after, **options(pair, tmp_path / "no", kind="distill"))
 
 
 def _task(pair: Pair) -> Any:

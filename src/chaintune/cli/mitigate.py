@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
 from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile
 from chaintune.errors import ConfigError
-from chaintune.records import Limits
+from chaintune.records import Limits, Who
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class DoseFlags:
     """Options of which doses are tried, and which one suffices."""
 
     dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25"
-    who: Annotated[Literal["uniform", "balanced", "targeted"], typer.Option(help="Whose examples make the dose.")] = (
-        "uniform"
+    who: Annotated[Who, typer.Option(help="Which examples make the dose.")] = "uniform"
+    kind: Annotated[str, typer.Option(help="replay, or self_replay: answers that the one before gives itself.")] = (
+        "replay"
     )
     by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None
     target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8
@@ -64,7 +65,8 @@ def mitigate(
 
     A dose suffices when its recovery lies above the target, and its price in every kept task below the margin, each
     with its whole interval. Exit code 3: no dose tested does. Fields of the recipe are options too, such as
-    --recipe.learning_rate 1e-4; --set takes any key of a study file, such as tasks.bbq.train="30 per category".
+    --recipe.learning_rate 1e-4, and keys of the mitigation, such as
+    --mitigation.keep refused; --set takes any key of a study file, such as tasks.bbq.train="30 per category".
     """
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
@@ -73,6 +75,7 @@ def mitigate(
     from chaintune.study.task_spec import suite_settings
 
     run_flags.check()
+    recipe, options = further_options(context.args)
     mitigations = run(
         model,
         before=before,
@@ -82,7 +85,8 @@ def mitigate(
         **(asdict(dose_flags) | {"dose": dose_flags.fractions()}),
         **(asdict(run_flags) | {"allow_unused": run_flags.allow_unused or ()}),
         settings={"tasks": suite_settings(suite)} if suite else None,
-        overrides=[*(overrides or ()), *recipe_overrides(context.args)],
+        overrides=[*(overrides or ()), *recipe],
+        options=options,
         max_store=read_size(max_store, "--max-store"),
         watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
@@ -103,18 +107,22 @@ def mitigate(
     return 0 if mitigations.choice.chosen else 3
 
 
-def recipe_overrides(arguments: Sequence[str]) -> list[str]:
-    """`--recipe.FIELD VALUE` and `--recipe.FIELD=VALUE` as overrides of a study file.
+def further_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """`--recipe.FIELD VALUE` and `--recipe.FIELD=VALUE` as overrides of a study file, `--mitigation.FIELD` as its keys.
 
     Raises:
         ConfigError: anything else stands among them.
     """
-    overrides, rest = [], list(arguments)
+    overrides, rest, fields = list[str](), list(arguments), dict[str, Any]()
     while rest:
         option = rest.pop(0)
-        if not (named := re.fullmatch(r"--(recipe\.\w+)(?:=(.*))?", option)):
+        if not (named := re.fullmatch(r"--((?:recipe|mitigation)\.\w+)(?:=(.*))?", option)):
             raise ConfigError(f"'{option}' is not understood; --help shows what there is")
         if named[2] is None and not rest:
             raise ConfigError(f"'{option}' needs a value")
-        overrides.append(f"{named[1]}={rest.pop(0) if named[2] is None else named[2]}")
-    return overrides
+        value, (room, field) = rest.pop(0) if named[2] is None else named[2], named[1].split(".")
+        if room == "recipe":
+            overrides.append(f"{named[1]}={value}")
+        else:
+            fields[field] = value
+    return overrides, fields

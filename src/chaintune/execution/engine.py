@@ -198,15 +198,19 @@ class LocalEngine:
         return numbers | about | operation.notes
 
     def _blend(self, node: StageNode, blend: Interpolation, inputs: StageInputs, out: Path) -> dict[str, Any]:
-        """Write the weights between two checkpoints. Two models are in memory while it lasts."""
+        """Write the weights between checkpoints. All that are read are in memory while it lasts."""
         started = time.monotonic()
-        loaded = merge_adapter(self._model(node.parent_key, inputs.parents[node.parent_key], node))
-        self._in_memory = None
-        other = self._model(blend.other_key, inputs.parents[blend.other_key], node)
-        self._in_memory = None
+
+        def whole(key: str) -> LoadedModel:
+            loaded = merge_adapter(self._model(key, inputs.parents[key], node))
+            self._in_memory = None
+            return loaded
+
+        loaded, other = whole(node.parent_key), whole(blend.other_key)
+        start = {"base": whole(blend.start_key).model} if blend.start_key else {}
         merge = MITIGATIONS.get(blend.merged_by).merge
         assert merge is not None  # noqa: S101 - a mitigation between checkpoints has it
-        merge(loaded.model, merge_adapter(other).model, blend.fraction)
+        merge(loaded.model, other.model, blend.fraction, **dict(blend.options), **start)
         save(loaded, out)
         self._in_memory = _ModelInMemory(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}

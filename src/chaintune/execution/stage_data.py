@@ -12,7 +12,7 @@ from chaintune.records import Example, Measurement, Scores
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.reading import read_scores
 from chaintune.tuning.mitigations.joint import together
-from chaintune.tuning.mitigations.replay import group_weights, take_dose
+from chaintune.tuning.mitigations.replay import group_weights, places_of, take_dose
 from chaintune.tuning.mitigations.self_replay import own_answers
 
 # Weights need the groups' values alone; the intervals that come with them may be rough.
@@ -61,19 +61,42 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
     train = _answered(every, portion.own, inputs, notes) if portion.own else every
     if portion.dose == 1:
         return train
-    weights = None
-    if portion.who == "targeted":
+    weights, ranked = None, None
+    if portion.weighed_by:
         task = inputs.tasks[portion.task]
         paths = (inputs.scores[key] / MEASUREMENT_FILE for key in portion.weighed_by)
         before, after = (read_scores(path, task, split="train") for path in paths)
-        lost = _lost_by(before, after, portion.by)
-        weights = group_weights(lost)
-        notes |= {"forgetting_on_train": lost, "replay_weights": weights}
+        if portion.by:
+            lost = _lost_by(before, after, portion.by)
+            weights = group_weights(lost)
+            notes |= {"forgetting_on_train": lost, "replay_weights": weights}
+        else:
+            ranked = places_of(portion.who, _worth(before), _worth(after))
     how: dict[str, Any] = {"task": portion.task, "seed": seed, "by": portion.by, "weights": weights, "of": len(every)}
-    taken = take_dose(train, portion.dose, **how)
+    taken = take_dose(train, portion.dose, **how, ranked=ranked)
     if portion.by:
         notes["replayed_of_each_group"] = _counts(taken, portion.by)
     return taken
+
+
+def _worth(scores: Scores) -> dict[str, float]:
+    """What each example's answer is worth under a checkpoint, more is better; without a score it counts as the worst.
+
+    Of choices by how many nats the right one is likelier than the best other: right or wrong would rank few apart.
+    """
+    table = scores.table
+    names = scores.example_ids
+    if {"choice_logprobs", "gold"} <= set(scores.details):
+        rows = zip(table.column("choice_logprobs").to_pylist(), table.column("gold").to_pylist(), strict=True)
+        return dict(zip(names, [_lead(*row) for row in rows], strict=True))
+    sign = 1.0 if scores.metric.direction == "more" else -1.0
+    values = table.column("score").to_pylist()
+    return {name: -math.inf if value is None else sign * value for name, value in zip(names, values, strict=True)}
+
+
+def _lead(log_probabilities: Sequence[float], gold: int) -> float:
+    others = [value for place, value in enumerate(log_probabilities) if place != gold]
+    return log_probabilities[gold] - max(others)
 
 
 def _answered(

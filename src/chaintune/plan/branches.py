@@ -8,6 +8,7 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.plan.nodes import OwnAnswers, Portion
 from chaintune.records import Chain, ChainStep, Generation, MitigationRef, Regulariser, Task
 from chaintune.records.examples import LABEL, Choices
+from chaintune.records.mitigations import BY_GROUPS
 from chaintune.scoring.chat_rows import check_outcomes
 from chaintune.scoring.scorers.metric import scorer_of
 from chaintune.study.external import ChainItem, ExternalStage, task_of
@@ -36,6 +37,8 @@ class Step:
         back_to: how many steps the other checkpoint of a merge has done; None where nothing is merged.
         fraction: of the way to it, or whatever else the mitigation varies.
         merged_by: the mitigation that merges; empty where nothing is merged.
+        merge_options: what else it takes.
+        reads_base: whether it takes the base too.
         external: the stage that another program trains; None where we do.
     """
 
@@ -53,6 +56,8 @@ class Step:
     back_to: int | None = None
     fraction: Any = None
     merged_by: str = ""
+    merge_options: tuple[tuple[str, Any], ...] = ()
+    reads_base: bool = False
     external: ExternalStage | None = None
 
 
@@ -181,7 +186,16 @@ def _merged(item: MitigationItem, value: Any, learned: int) -> Step:
     assert isinstance(spec, BetweenSpec)  # noqa: S101 - the mitigation was refused otherwise
     back_to = learned if spec.toward == "trained" else 0
     place = ChainStep(spec.label(item.kind, value), (), item.kind)
-    return Step(place, "", back_to=back_to, fraction=value, merged_by=item.kind)
+    options = tuple(sorted(spec.merge_options.items()))
+    return Step(
+        place,
+        "",
+        back_to=back_to,
+        fraction=value,
+        merged_by=item.kind,
+        merge_options=options,
+        reads_base=spec.reads_base,
+    )
 
 
 def _with_hook(item: MitigationItem, step: Step, value: Any, tasks: Mapping[str, Task]) -> Step:
@@ -233,7 +247,7 @@ def resolved(item: MitigationItem, tasks: Mapping[str, Task]) -> MitigationItem:
     if not isinstance(spec, DoseSpec):
         return item
     dose_size(min((one for one in spec.dose if one), default=1), len(task.train), task=task.name)
-    if spec.who == "uniform":
+    if spec.who not in BY_GROUPS:
         return item
     return replace(item, spec=spec.model_copy(update={"by": _dimension(spec, item.kind, task)}))
 
@@ -264,7 +278,9 @@ def _dimension(spec: DoseSpec, kind: str, task: Task) -> str:
     if spec.by is None and len(named) == 1:
         return named[0]
     if not task.dimensions:
-        raise ConfigError(f"{where}: the task's examples bear no groups, so only 'who: uniform' is valid")
+        raise ConfigError(
+            f"{where}: the task's examples bear no groups; write a 'who' that asks for none, such as uniform"
+        )
     if spec.by is None:
         raise ConfigError(f"{where}: 'by' is missing; it names one of its dimensions {', '.join(task.dimensions)}")
     if spec.by not in task.dimensions:

@@ -38,6 +38,7 @@ from chaintune.records import (
 )
 from chaintune.records.choice import CHOICE
 from chaintune.records.generation import GENERATION, Generation
+from chaintune.records.mitigations import BY_SCORES
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
@@ -330,14 +331,15 @@ class Graph:
         self.cells[place] = replace(self.cells[place], kl_key=node.key)
 
     def _weighed(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
-        """The step, its targeted portions pointing to the scores of the training examples before and after the loss."""
-        if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
+        """The step, its portions that go by scores pointing to those of training examples before and after the loss."""
+        by_scores = [portion.who for portion in step.portions if portion.who in BY_SCORES]
+        if branch.mitigated is None or not by_scores:
             return step
         task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
         if self.facts[task].unexpected:
             raise ConfigError(
-                f"task '{task}': targeted replay weighs groups of training examples by whether the expected was done, "
-                "and not all of these say what is expected; give each 'expects: refuse' or 'expects: comply', or write "
+                f"task '{task}': 'who: {by_scores[0]}' weighs training examples by whether the expected was done, and "
+                "not all of these say what is expected; give each 'expects: refuse' or 'expects: comply', or write "
                 "'who: balanced' or 'who: uniform'"
             )
         decides = self.facts[task].decides
@@ -347,7 +349,7 @@ class Graph:
         keys = tuple(self._score(at, at.labels, what) for at in measured)
         if judge:
             keys = tuple(self._judged(at.key, key, judge) for at, key in zip(measured, keys, strict=True))
-        portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
+        portions = (replace(p, weighed_by=keys) if p.who in BY_SCORES else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
     def _answered(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
@@ -398,8 +400,10 @@ class Graph:
             "precision": self.precision,
         }
         if step.back_to is not None:
-            operation = Interpolation(path[step.back_to], step.fraction, step.merged_by)
-            payload |= {"merge": [operation.merged_by, operation.other_key, operation.fraction]}
+            start = self.base_keys[base] if step.reads_base else ""
+            operation = Interpolation(path[step.back_to], step.fraction, step.merged_by, step.merge_options, start)
+            merge = [operation.merged_by, operation.other_key, operation.fraction]
+            payload |= {"merge": merge + ([dict(operation.options), start] if operation.options or start else [])}
         elif step.external:
             operation = External(step.external, self.contents[step.external])
             payload |= {"external": self._external(operation, base, variant.seed)}
@@ -471,7 +475,8 @@ class Graph:
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
-        who |= {"metric": self.facts[portion.task].metric, "lost": "pooled_forgetting"} if portion.weighed_by else {}
+        lost = "pooled_forgetting" if portion.by else "value"
+        who |= {"metric": self.facts[portion.task].metric, "lost": lost} if portion.weighed_by else {}
         judges_by = self.facts[portion.task].judges_by
         who |= {"judges_by": list(judges_by)} if portion.weighed_by and judges_by else {}
         reference = {"reference": portion.reference} if portion.reference else {}

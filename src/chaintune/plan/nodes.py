@@ -47,7 +47,8 @@ class Portion:
     Attributes:
         task: whose data.
         dose: fraction of it, in (0, 1].
-        who: which examples: drawn alike, equally many of each group, or more of the groups that lost most.
+        who: which examples: drawn alike, equally many of each group, more of the groups that lost most, or by what each
+            example's answer was worth before and after the loss.
         by: dimension of the groups; empty when all are drawn alike.
         weighed_by: keys of the scores, before and after the loss, of the task's training examples.
         reference: key of the measurement of these by the model before the stage, for an objective that is held against
@@ -104,11 +105,20 @@ class Interpolation:
         other_key: of that checkpoint.
         fraction: of the way, in [0, 1], 0 is the parent; or whatever else the mitigation varies.
         merged_by: the mitigation that says how.
+        options: what else it takes, by name.
+        start_key: of the base, where the mitigation reads it; else empty.
     """
 
     other_key: str
     fraction: Any
     merged_by: str
+    options: tuple[tuple[str, Any], ...] = ()
+    start_key: str = ""
+
+    @property
+    def read_keys(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that are read beside the parent."""
+        return (self.other_key, self.start_key) if self.start_key else (self.other_key,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +251,8 @@ class StageNode(_Node):
     @property
     def parents(self) -> tuple[str, ...]:
         """Keys of the checkpoints that the stage reads."""
-        other = (self.operation.other_key,) if isinstance(self.operation, Interpolation) else ()
-        return (self.parent_key, *other)
+        others = self.operation.read_keys if isinstance(self.operation, Interpolation) else ()
+        return tuple(dict.fromkeys((self.parent_key, *others)))
 
     @property
     def measurements(self) -> tuple[str, ...]:

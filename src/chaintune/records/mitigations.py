@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from chaintune.records.checkpoint import Chain
 
-Who = Literal["uniform", "balanced", "targeted"]
+Who = Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "representative"]
+# Those that choose among the groups of a dimension, and those that read scores of the training examples.
+BY_GROUPS: tuple[Who, ...] = ("balanced", "targeted")
+BY_SCORES: tuple[Who, ...] = ("targeted", "hardest", "most_forgotten", "representative")
 
 
 @dataclass(frozen=True, slots=True)

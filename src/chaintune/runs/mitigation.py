@@ -18,7 +18,7 @@ from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
 from chaintune.study.mitigations import MitigationItem
 from chaintune.study.study import Study
-from chaintune.tuning.mitigations import DoseSpec
+from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +64,10 @@ def mitigation_study(
     *,
     forgotten: str,
     keep: Sequence[str],
-    replay: Mapping[str, Any],
+    fields: Mapping[str, Any],
     settings: Mapping[str, Any],
     overrides: Sequence[str] = (),
+    kind: str = "replay",
 ) -> Study:
     """The study that a mitigation of two checkpoints is.
 
@@ -75,13 +76,15 @@ def mitigation_study(
         before: the checkpoint that still knew the task.
         forgotten: task that was lost.
         keep: tasks that should not pay, at least one.
-        replay: `dose`, `who`, `by` and `recipe` of the replays, as in a study file.
+        fields: of the mitigation, as in a study file: `dose`, `who`, `by`, `recipe` and its own.
         settings: other keys of a study file, such as `recipe`, `seed`, `precision` or `tasks`.
         overrides: `key=value` with dotted keys.
+        kind: name of the mitigation, one that teaches a dose after the loss.
 
     Raises:
         ConfigError: an invalid value.
     """
+    _check_kind(kind)
     if model == before:
         raise ConfigError(f"'{model}' is named as the model before and after, so nothing was lost between them")
     if forgotten in keep:
@@ -89,13 +92,24 @@ def mitigation_study(
     if not keep:
         raise ConfigError("name at least one task to keep, whose price is measured")
     described = dict(settings.get("tasks") or {})
+    prompts = [fields["prompts"]] if fields.get("prompts") else []
     mapping = dict(settings) | {
         "base": [model, before],
-        "tasks": {name: described.get(name) for name in (forgotten, *keep)},
+        "tasks": {name: described.get(name) for name in (forgotten, *keep, *prompts)},
         "chains": [[forgotten, keep[0]]],
-        "mitigations": [{"replay": {"task": forgotten, **replay}}],
+        "mitigations": [{kind: {"task": forgotten, **fields}}],
     }
     return Study.from_mapping(mapping, overrides, name="mitigate")
+
+
+def _check_kind(kind: str) -> None:
+    """Refuse mitigations that act before the loss has happened, and those that have no dose."""
+    if MITIGATIONS.get(kind).place != "after the loss":
+        kinds = [name for name in MITIGATIONS.names if MITIGATIONS.get(name).place == "after the loss"]
+        raise ConfigError(
+            f"mitigation '{kind}' teaches no dose after a loss that has happened already; name {' or '.join(kinds)}, "
+            "or write a study, which takes every mitigation"
+        )
 
 
 def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
@@ -180,7 +194,7 @@ def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, s
     item = resolved(study.mitigations[0], tasks)
     (after, before), (variant,) = study.bases, study.variants()
     existing = {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
-    keep = tuple(task for task in study.tasks if task != item.task)
+    keep = tuple(task for task in study.tasks if task != item.task and tasks[task].test)
     return [Family(after, variant, existing, list(_replays(item, keep, tasks)))]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError, nearest
+from chaintune.records.mitigations import BY_GROUPS
 from chaintune.study.chains import Chain
 from chaintune.study.external import ExternalStage, label_of, task_of
 from chaintune.study.schema import check_recipe
@@ -99,7 +100,7 @@ def _checked(
             (*at, "task"), f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back"
         )
     check_distinct([value for _, value in spec.settings], (*at, spec.varied), source)
-    if isinstance(spec, DoseSpec) and spec.who == "uniform" and spec.by is not None:
+    if isinstance(spec, DoseSpec) and spec.who not in BY_GROUPS and spec.by is not None:
         source.report((*at, "by"), "changes nothing without 'who: balanced' or 'who: targeted'")
     if isinstance(spec, AnswersSpec):
         _check_prompts(spec, at, tasks, source)

@@ -170,6 +170,6 @@ def test_doses_are_not_weighed_by_what_training_examples_do_not_say_is_expected(
     told = tuple(replace(example, extra={"expects": "refuse"}) for example in task.train)
     assert len(replayed(replace(task, test=asked, train=told))) == 3
     for train in (task.train, (*told[1:], task.train[0])):
-        with pytest.raises(ConfigError, match=r"task 'a': targeted replay .* not all of these say what is expected"):
+        with pytest.raises(ConfigError, match=r"task 'a': 'who: targeted' .* not all of these say what is expected"):
             replayed(replace(task, test=asked, train=train))
     make_plan(make_study("ab", chains=[["a", "b"]]), {"a": replace(task, test=asked), "b": make_task("b")})

@@ -31,13 +31,18 @@ BRANCHES: list[tuple[dict[str, Any], str]] = [
     ({"replay": {"task": "a", "dose": [0.25]}}, "a>b>a@25%"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "balanced"}}, "a>b>a@25% balanced by side"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "targeted", "by": "side"}}, "a>b>a@25% targeted by side"),
+    ({"replay": {"task": "a", "dose": [0.25], "who": "hardest"}}, "a>b>a@25% hardest"),
+    ({"replay": {"task": "a", "dose": [0.25], "who": "most_forgotten"}}, "a>b>a@25% most_forgotten"),
+    ({"replay": {"task": "a", "dose": [0.25], "who": "representative"}}, "a>b>a@25% representative"),
     ({"self_replay": {"task": "a", "dose": [0, 0.25]}}, "a>b>own a@25%"),
     ({"rehearse": {"task": "a", "dose": [0.25]}}, "a>b with a@25%"),
     ({"joint": {"task": "a"}}, "a+b"),
     ({"interpolate": {"task": "a", "fraction": [0.5]}}, "a>b>50% back to a"),
     ({"interpolate": {"task": "a", "toward": "base", "fraction": [0.5]}}, "a>b>50% back to base"),
+    ({"merge_back": {"task": "a", "fraction": [0.5]}}, "a>b>50% of a merged back"),
+    ({"merge_back": {"task": "a", "fraction": [0.5], "method": "ties"}}, "a>b>50% of a merged back ties"),
     ({"distill": {"task": "a", "weight": [0, 2]}}, "a>b with distill 2"),
-    ({"distill": {"task": "a", "on": "new"}}, "a>b with distill 1 on new"),
+    ({"distill": {"task": "a", "rows": "new"}}, "a>b with distill 1 on new"),
     ({"l2sp": {"task": "a", "strength": [0.1]}}, "a>b with l2sp 0.1"),
     ({"ewc": {"task": "a", "strength": [100]}}, "a>b with ewc 100"),
     ({"sam": {"task": "a"}}, "a with sam 0.05>b with sam 0.05"),
@@ -80,6 +85,7 @@ def test_each_checkpoint_says_what_its_steps_taught(mitigation: dict[str, Any], 
         "replay": (*plain, ()),
         "self_replay": (*plain, ()),
         "interpolate": (*plain, ()),
+        "merge_back": (*plain, ()),
         "joint": ((first, then),),
     }
     assert [tasks_of(cell) for cell in plan.cells if cell.mitigates] == [later.get(kind, plain)]
@@ -115,6 +121,11 @@ def test_a_blend_has_two_parents_and_costs_no_tokens() -> None:
     blend = stage(plan, "a>b>50% back to a")
     assert blend.parents == (stage(plan, "a>b").key, stage(plan, "a").key)
     assert blend.operation == Interpolation(stage(plan, "a").key, 0.5, "interpolate")
+    ties = {"merge_back": {"task": "a", "fraction": 0.5, "method": "ties"}}
+    merged = stage(planned(ties), "a>b>50% of a merged back ties")
+    assert isinstance(merged.operation, Interpolation)
+    assert merged.operation.options == (("density", 0.2), ("method", "ties"))
+    assert merged.parents == (merged.parent_key, merged.operation.other_key, merged.base_key)
     assert (blend.train_tokens, blend.recipe.method) == (0, "full")
     readers = Readers(plan.nodes, plan.transient_keys())
     gone = [key for node in plan.nodes[: plan.nodes.index(blend)] for key in readers.end(node)]
@@ -133,6 +144,14 @@ def test_targeted_doses_are_weighed_on_training_examples_before_they_are_drawn()
     tests = {node.key for node in planned().scores}
     assert tests.isdisjoint(node.key for node in trains)
     assert all(not set(cell.measurement_keys) & {node.key for node in trains} for cell in plan.cells)
+
+
+def test_a_dose_by_what_each_example_lost_reads_the_same_scores_and_no_groups() -> None:
+    plan = planned({"replay": {"task": "a", "dose": [0.5], "who": "most_forgotten"}})
+    targeted = planned({"replay": {"task": "a", "dose": [0.5], "who": "targeted"}})
+    chosen, weighed = plan.stages[-1], targeted.stages[-1]
+    assert chosen.measurements == weighed.measurements
+    assert chosen.key != weighed.key
 
 
 def test_a_whole_dose_is_the_same_whoever_is_drawn_first() -> None:
@@ -171,13 +190,13 @@ def test_distillation_looks_at_own_answers_and_says_what_it_holds_and_reads() ->
     assert (first.measurements, second.measurements) == ((said.key,), (said.key,))
     # 8 rows of 100 tokens in one step of 16; the parent reads 4 once, the step 4 more, and 4 tops are held a token.
     assert (first.train_tokens, first.held_bytes) == (800 + 400 + 400, 400 * 8 * 4)
-    on_new = planned({"distill": {"task": "a", "on": "new", "batch": 4}}).stages[-1]
+    on_new = planned({"distill": {"task": "a", "rows": "new", "batch": 4}}).stages[-1]
     assert (on_new.measurements, on_new.tasks, on_new.train_tokens) == ((), ("b",), 800 + 800 + 400)
     nothing = planned({"distill": {"task": "a", "weight": 0}})
     assert (nothing.nodes, nothing.cells) == (planned().nodes, planned().cells)
     needs = [
         held.needs_old_data
-        for one in (plan, planned({"distill": {"task": "a", "on": "new"}}))
+        for one in (plan, planned({"distill": {"task": "a", "rows": "new"}}))
         for cell in one.cells
         for held in cell.mitigates
     ]

@@ -16,7 +16,7 @@ CATEGORIES = 11
 
 
 def test_there_are_studies() -> None:
-    assert {path.stem for path in FILES} >= {"smoke", "quickstart", "mitigations", "refusals", "xstest"}
+    assert {path.stem for path in FILES} >= {"smoke", "quickstart", "mitigations", "refusals", "xstest", "keep"}
 
 
 def like(name: str, size: object) -> Task:

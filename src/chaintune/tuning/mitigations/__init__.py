@@ -7,6 +7,7 @@
 | rehearse | `RehearsalSampler` | the sampler of the stage that would forget |
 | joint | `together` | the data of one stage instead of several |
 | interpolate | `interpolate` | weights, after training |
+| merge_back | `merge_back` | weights, after training |
 | distill | `Distill` | a callback |
 | l2sp | `L2SP` | a callback |
 | ewc | `EWC`, `diagonal_fisher` | a callback |
@@ -43,6 +44,7 @@ MITIGATIONS = Registry(
         "rehearse": "chaintune.tuning.mitigations.rehearse:MITIGATION",
         "joint": "chaintune.tuning.mitigations.joint:MITIGATION",
         "interpolate": "chaintune.tuning.mitigations.interpolate:MITIGATION",
+        "merge_back": "chaintune.tuning.mitigations.merge_back:MITIGATION",
         "distill": "chaintune.tuning.mitigations.distill:MITIGATION",
         "l2sp": "chaintune.tuning.mitigations.l2sp:MITIGATION",
         "ewc": "chaintune.tuning.mitigations.ewc:MITIGATION",

@@ -1,14 +1,14 @@
 """Distill: while another task is taught, what the model predicts stays near to what its parent predicted.
 
 Use when: the checkpoint before the stage is at hand, and its own answers to some prompts may be looked at while the
-stage trains. With `on: new` not even prompts are needed: the parent is held to on the rows of the new task, which
+stage trains. With `rows: new` not even prompts are needed: the parent is held to on the rows of the new task, which
 pulls against learning it.
 
 On your own Trainer: `trainer.add_callback(Distill(model, rows, weight=1.0))`, made before training begins; the rows
 are inputs with `input_ids` and `labels`, of which the labelled positions count.
 
 Source:
-    Li and Hoiem 2016, Learning without forgetting, arXiv:1606.09282 (`on: new`); Hinton, Vinyals and Dean 2015,
+    Li and Hoiem 2016, Learning without forgetting, arXiv:1606.09282 (`rows: new`); Hinton, Vinyals and Dean 2015,
     arXiv:1503.02531, for the temperature and its square in front of the loss.
 """
 
@@ -41,7 +41,8 @@ class DistillSpec(AnswersSpec):
 
     Attributes:
         weight: of the divergence beside the task's loss.
-        on: own answers of the checkpoint before the loss to `prompts`, or the answers of the `new` task's rows.
+        rows: that are looked at: `own` answers of the checkpoint before the loss to `prompts`, or those of the `new`
+            task.
         direction: `forward` is KL(parent || model), large where the model no longer does what the parent did;
             `backward` KL(model || parent), large where it does what the parent did not.
         temperature: that both models' logits are divided by.
@@ -53,7 +54,7 @@ class DistillSpec(AnswersSpec):
     weight: Annotated[list[Annotated[Real, Field(ge=0), as_shown]], Several, as_list] = Field(
         default_factory=lambda: [1.0]
     )
-    on: Literal["prompts", "new"] = "prompts"
+    rows: Literal["own", "new"] = "own"
     direction: Direction = "forward"
     temperature: Positive = 1.0
     top_k: Annotated[Whole, Field(ge=1, le=1_000_000)] = 64
@@ -68,18 +69,18 @@ class DistillSpec(AnswersSpec):
         usual = {name: DistillSpec.model_fields[name].default for name in ("temperature", "top_k", "examples", "batch")}
         own = {"temperature": "T", "top_k": "top", "examples": "of", "batch": "batch"}
         named = [f" {own[name]} {as_text(getattr(self, name))}" for name in usual if getattr(self, name) != usual[name]]
-        parts = [" on new" if self.on == "new" else self.answers_suffix, " backward" * (self.direction == "backward")]
+        parts = [" on new" if self.rows == "new" else self.answers_suffix, " backward" * (self.direction == "backward")]
         return "".join([*parts, *named])
 
     @property
     def protected_examples(self) -> int:
         """The prompts that are looked at."""
-        return self.examples if self.on == "prompts" else 0
+        return self.examples if self.rows == "own" else 0
 
     @property
     def needs_old_data(self) -> bool:
         """Prompts of the task are data of the task."""
-        return self.on == "prompts" and self.prompts is None
+        return self.rows == "own" and self.prompts is None
 
     @property
     def rows_a_step(self) -> int:
@@ -101,7 +102,7 @@ class DistillSpec(AnswersSpec):
 
     def options(self, value: Any) -> dict[str, Any]:
         """How the divergence is computed; whose prompts are answered is no part of it."""
-        named = ("on", "direction", "temperature", "top_k", "batch")
+        named = ("rows", "direction", "temperature", "top_k", "batch")
         return {name: getattr(self, name) for name in named} | {"weight": value}
 
 
@@ -280,9 +281,11 @@ class Distill(Callback):
 
 def _flat(row: Mapping[str, Any]) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
     """Token ids of each sequence of a row, and where the next one is labelled. Shape: `[T]`, `[T]`."""
+    import torch
+
     ids, labels = (row[name].detach().cpu() for name in ("input_ids", "labels"))
     for own, labelled in zip(ids.reshape(-1, ids.shape[-1]), labels.reshape(-1, ids.shape[-1]), strict=True):
-        predicting = labelled.new_zeros(labelled.shape, dtype=bool)
+        predicting = torch.zeros_like(labelled, dtype=torch.bool)
         predicting[:-1] = labelled[1:] >= 0
         if predicting.any():
             last = int(predicting.nonzero()[-1]) + 1
@@ -296,10 +299,10 @@ def _turns(rows: int, seed: int) -> Iterator[int]:
         yield from rng.sample(range(rows), rows)
 
 
-def _apply(stage: StageModel, *, on: str, weight: float, **how: Any) -> Hook:
+def _apply(stage: StageModel, *, rows: str, weight: float, **how: Any) -> Hook:
     if not weight:
         return Hook()
-    pull = Distill(stage.loaded.model, stage.rows("taught" if on == "new" else "protected"), weight=weight, **how)
+    pull = Distill(stage.loaded.model, stage.rows("taught" if rows == "new" else "protected"), weight=weight, **how)
     return Hook(callbacks=(pull,), tokens_read=lambda: pull.tokens_read)
 
 

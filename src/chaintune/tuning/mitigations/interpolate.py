@@ -55,7 +55,7 @@ def interpolate(model: Any, other: Any, fraction: float) -> None:
     if not 0 <= fraction <= 1:
         raise ConfigError(f"interpolate: a fraction lies between 0 and 1, got {fraction:g}")
     mine, theirs = dict(model.named_parameters()), dict(other.named_parameters())
-    _check_alike(mine, theirs)
+    check_alike(mine, theirs, "interpolate")
     if fraction == 0:
         return
     for name, weight in mine.items():
@@ -63,12 +63,22 @@ def interpolate(model: Any, other: Any, fraction: float) -> None:
         here.copy_(target if fraction == 1 else here.float().lerp(target.float(), fraction))
 
 
-def _check_alike(mine: "dict[str, torch.Tensor]", theirs: "dict[str, torch.Tensor]") -> None:
+def check_alike(mine: "dict[str, torch.Tensor]", theirs: "dict[str, torch.Tensor]", what: str) -> None:
+    """Refuse weights of two checkpoints that are not of one architecture.
+
+    Args:
+        mine: name -> weight.
+        theirs: the same of the other checkpoint.
+        what: the beginning of an error sentence.
+
+    Raises:
+        ModelError: they are not.
+    """
     for name in sorted(mine.keys() | theirs.keys()):
         shapes = [list(weights[name].shape) if name in weights else "missing" for weights in (mine, theirs)]
         if shapes[0] != shapes[1]:
             raise ModelError(
-                f"interpolate: the two checkpoints differ in '{name}': {shapes[0]} and {shapes[1]}; "
+                f"{what}: the two checkpoints differ in '{name}': {shapes[0]} and {shapes[1]}; "
                 "only checkpoints of one architecture can be mixed"
             )
 

@@ -72,8 +72,8 @@ class Mitigation:
             `between checkpoints`: nothing is trained, weights are mixed.
         apply: puts it on a stage; it gets the `StageModel` and the spec's `options` by name. None is for what only
             changes the data or the weights.
-        merge: of `between checkpoints`: changes a model in place, given the other model and the value of what is
-            varied.
+        merge: of `between checkpoints`: changes a model in place, given the other model, the value of what is varied,
+            the spec's `merge_options` by name, and where it reads the base, that model as `base`.
         weights: `any` works on pieces of the weights too, `whole at the start` looks at them before training begins,
             `whole` needs each on every device throughout.
         own_trainer: name, in the same module, of what goes on a Trainer of your own.
@@ -82,7 +82,7 @@ class Mitigation:
     spec: type[MitigationSpec]
     place: Place
     apply: Callable[..., Hook] | None = None
-    merge: Callable[[Any, Any, Any], None] | None = None
+    merge: Callable[..., None] | None = None
     weights: Weights = "any"
     own_trainer: str = ""
 

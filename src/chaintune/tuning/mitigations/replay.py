@@ -9,6 +9,7 @@ Source:
     Ung et al. 2024 (arXiv:2412.16469) replay about 5 % of the safety data in a third stage.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
@@ -34,6 +35,7 @@ def take_dose(
     by: str = "",
     weights: Mapping[str, float] | None = None,
     of: int | None = None,
+    ranked: Mapping[str, float] | None = None,
 ) -> tuple[Example, ...]:
     """A fraction of the examples; a smaller dose of one seed lies inside a larger one, whoever is drawn first.
 
@@ -44,13 +46,18 @@ def take_dose(
         seed: of the draw.
         by: dimension whose groups take turns; empty draws all examples alike.
         weights: turns of each group, in proportion; None gives every group as many.
+        ranked: id of each example -> its place, the lowest first; None draws.
         of: examples that the dose is a fraction of, where not all of them are there; None is those that are.
 
     Raises:
         ConfigError: the dose gives no example.
     """
     size = dose_size(dose, len(examples) if of is None else of, task=task)
-    drawn = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
+    places = ranked or {}
+    drawn = sorted(
+        examples,
+        key=lambda example: (places.get(example.id, 0.0), sha256(f"{seed}\n{example.id}".encode()).digest()),
+    )
     return tuple(_in_turns(drawn, by, weights)[:size] if by else drawn[:size])
 
 
@@ -69,6 +76,40 @@ def group_weights(forgetting: Mapping[str, float]) -> dict[str, float]:
     if total == 0:
         return dict.fromkeys(losses, 1 / count)
     return {group: (1 - EVEN_SHARE) * (loss / total) + EVEN_SHARE / count for group, loss in losses.items()}
+
+
+def places_of(who: str, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Id of each example -> its place when a dose goes by what its answer was worth, the lowest first.
+
+    `hardest` is what was worth least before the loss, `most_forgotten` what fell most. `representative` spreads every
+    dose evenly over the order of the falls: the middle one first, then the quarters, the eighths and so on, so that a
+    dose holds what was kept as well as what was lost.
+
+    Args:
+        who: one of the three.
+        before: the loss; id of each example -> what its answer was worth, more is better.
+        after: the same after it.
+    """
+    if who == "hardest":
+        return dict(before)
+    falls = {name: after[name] - value if value > -math.inf else 0.0 for name, value in before.items()}
+    if who == "most_forgotten":
+        return falls
+    order = sorted(falls, key=lambda name: (falls[name], name))
+    return {name: _turn(place, len(order)) for place, name in enumerate(order)}
+
+
+def _turn(place: int, count: int) -> float:
+    """When a place of so many is taken if halves are halved again and again."""
+    low, high, depth, path = 0, count, 0, 0
+    while True:
+        middle = (low + high) // 2
+        if place == middle:
+            # All of one depth in an order that spreads them as well: the bits of the path turned around.
+            turned = int(format(path, f"0{depth}b")[::-1], 2) if depth else 0
+            return depth + turned / 2**depth
+        depth, path = depth + 1, 2 * path + (place > middle)
+        low, high = (middle + 1, high) if place > middle else (low, middle)
 
 
 def _in_turns(drawn: Sequence[Example], by: str, weights: Mapping[str, float] | None) -> list[Example]:

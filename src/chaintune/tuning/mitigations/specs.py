@@ -86,7 +86,8 @@ class DoseSpec(MitigationSpec):
 
     Attributes:
         dose: fractions of it.
-        who: which examples make the dose.
+        who: which examples make the dose: `uniform` draws them alike, `balanced` and `targeted` go by groups,
+            `hardest`, `most_forgotten` and `representative` by each example's score before and after the loss.
         by: dimension of the groups, where `who` asks for groups.
     """
 
@@ -159,6 +160,16 @@ class BetweenSpec(MitigationSpec):
     """
 
     toward: Literal["trained", "base"] = "trained"
+
+    @property
+    def merge_options(self) -> dict[str, Any]:
+        """What `merge` takes beside the two models and the value of what is varied, by name."""
+        return {}
+
+    @property
+    def reads_base(self) -> bool:
+        """Whether `merge` takes the base as well, as `base`."""
+        return False
 
     @property
     def suffix(self) -> str:

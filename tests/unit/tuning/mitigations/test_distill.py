@@ -36,7 +36,8 @@ def test_with_every_token_it_is_the_divergence_and_with_fewer_no_more(direction:
 
 
 def test_the_parent_reads_each_row_once_and_no_second_model_is_there(tmp_path: Path) -> None:
-    model, reads = tiny.make_model(), []
+    model = tiny.make_model()
+    reads: list[int] = []
     model.register_forward_pre_hook(lambda _m, _a, inputs: reads.append(len(inputs["input_ids"])), with_kwargs=True)
     pull = Distill(model, OLD.one_by_one(), weight=1.0, batch=2)
     assert sum(reads) == 4

@@ -28,7 +28,7 @@ def test_the_study_section_plans_every_mitigation() -> None:
     plan = make_plan(study)
     assert {item.kind for item in study.mitigations} == set(MITIGATIONS.shipped)
     branches = sum(len(item.spec.settings) for item in study.mitigations)
-    assert sum(bool(cell.mitigates) for cell in plan.cells) == branches == 22
+    assert sum(bool(cell.mitigates) for cell in plan.cells) == branches == 26
 
 
 def test_the_python_for_your_own_trainer_runs(tmp_path: Path) -> None:
@@ -37,6 +37,7 @@ def test_the_python_for_your_own_trainer_runs(tmp_path: Path) -> None:
         "model": tiny.make_model(),
         "other_model": tiny.make_model(),
         "before": tiny.make_model(seed=1),
+        "base": tiny.make_model(seed=2),
         "args": arguments(tmp_path, max_steps=1),
         "rows": rows,
         "earlier": earlier.one_by_one(),

@@ -20,6 +20,7 @@ NAMES = (
     "rehearse",
     "joint",
     "interpolate",
+    "merge_back",
     "distill",
     "l2sp",
     "ewc",

@@ -1,5 +1,6 @@
 """Doses of a task's training data."""
 
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError
 from chaintune.records import Example
-from chaintune.tuning.mitigations.replay import group_weights, take_dose
+from chaintune.tuning.mitigations.replay import group_weights, places_of, take_dose
 from tests import tiny
 
 EXAMPLES = tiny.examples(60)
@@ -101,3 +102,34 @@ def test_weights_add_up_to_one_and_leave_nobody_out(forgetting: dict[str, float]
     found = group_weights(forgetting)
     assert sum(found.values()) == pytest.approx(1)
     assert min(found.values()) >= 0.2 / len(found) - 1e-12
+
+
+BEFORE = {example.id: number / 10 for number, example in enumerate(EXAMPLES)}
+AFTER = {name: value - (7 * number) % 60 for number, (name, value) in enumerate(BEFORE.items())}
+
+
+def taken_by(who: str, dose: float) -> list[str]:
+    places = places_of(who, BEFORE, AFTER)
+    return [example.id for example in take_dose(EXAMPLES, dose, task="balls", seed=0, ranked=places)]
+
+
+def test_a_dose_takes_the_hardest_or_what_was_forgotten_most() -> None:
+    assert taken_by("hardest", 0.1) == [example.id for example in EXAMPLES[:6]]
+    fell = sorted(BEFORE, key=lambda name: AFTER[name] - BEFORE[name])
+    assert taken_by("most_forgotten", 0.1) == fell[:6]
+
+
+@pytest.mark.parametrize("dose", [0.05, 0.1, 0.25, 0.5])
+def test_a_representative_dose_lies_evenly_over_what_fell_and_in_the_larger_one(dose: float) -> None:
+    order = sorted(BEFORE, key=lambda name: AFTER[name] - BEFORE[name])
+    places = sorted(order.index(name) for name in taken_by("representative", dose))
+    quarters = Counter(place // 15 for place in places)
+    assert max(quarters.values()) - min(quarters[quarter] for quarter in range(4)) <= max(1, len(places) // 4)
+    assert sum(places) / len(places) == pytest.approx(29.5, abs=8)
+    assert set(taken_by("representative", dose)) <= set(taken_by("representative", 1.0))
+    assert taken_by("representative", 0.5)[: len(places)] == taken_by("representative", dose)
+
+
+def test_what_has_no_score_after_the_loss_fell_most_and_before_it_fell_by_nothing() -> None:
+    places = places_of("most_forgotten", {"a": -math.inf, "b": 0.0, "c": 1.0}, {"a": 1.0, "b": -math.inf, "c": 0.5})
+    assert sorted(places, key=places.__getitem__) == ["b", "c", "a"]

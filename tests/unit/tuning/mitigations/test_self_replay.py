@@ -15,6 +15,7 @@ from chaintune.records import (
     choice_measurement,
     generation_measurement,
 )
+from chaintune.records.generation import FinishReason
 from chaintune.tuning.mitigations.self_replay import own_answers
 
 ASKED = [
@@ -22,8 +23,8 @@ ASKED = [
 ]
 
 
-def written(*texts: str, reason: str = "stop") -> list[list[GeneratedText]]:
-    return [[GeneratedText(text, reason, 3)] for text in texts]  # type: ignore[arg-type]
+def written(*texts: str, reason: FinishReason = "stop") -> list[list[GeneratedText]]:
+    return [[GeneratedText(text, reason, 3)] for text in texts]
 
 
 def test_the_likeliest_choice_is_what_is_right() -> None:
@@ -48,7 +49,7 @@ def test_of_a_conversation_nothing_but_the_new_answer_is_taught() -> None:
 
 def test_only_answers_with_the_outcome_that_is_kept() -> None:
     texts = written(" I cannot help with that.", " Sure, first", " I'm sorry, but I can't.", " Red")
-    how = {"keep": ["refused"], "scorer": ScorerRef("refusal")}
-    assert [one.id for one in own_answers(ASKED, generation_measurement(ASKED, texts), **how)] == ["e0", "e2"]  # type: ignore[arg-type]
+    said, scorer = generation_measurement(ASKED, texts), ScorerRef("refusal")
+    assert [one.id for one in own_answers(ASKED, said, keep=["refused"], scorer=scorer)] == ["e0", "e2"]
     with pytest.raises(DataError, match=r"of 4 answers .* 0 did not end .*, and none of the others counts as empty"):
-        own_answers(ASKED, generation_measurement(ASKED, texts), keep=["empty"], scorer=ScorerRef("refusal"))
+        own_answers(ASKED, said, keep=["empty"], scorer=scorer)
