@@ -107,7 +107,7 @@ def _turn(place: int, count: int) -> float:
         if place == middle:
             # All of one depth in an order that spreads them as well: the bits of the path turned around.
             turned = int(format(path, f"0{depth}b")[::-1], 2) if depth else 0
-            return depth + turned / 2**depth
+            return depth + turned / (1 << depth)
         depth, path = depth + 1, 2 * path + (place > middle)
         low, high = (middle + 1, high) if place > middle else (low, middle)
 
