@@ -1,7 +1,7 @@
 """An OpenAI-compatible server in this process: a small model that is really computed, and everything that goes wrong.
 
 It answers as vLLM does, which repeats a prompt with the log-probability of each token; as `llamacpp` it leaves the
-prompt's out without a word, as llama.cpp's server does.
+prompt's out without a word and writes one sample at a time, as llama.cpp's server does.
 """
 
 import json
@@ -125,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
             served.requests.append((self.path, asked))
             served.keys.add(self.headers["Authorization"])
             trouble = served.troubles.pop(0) if served.troubles else 200
+        if self.served.kind == "llamacpp" and asked.get("n", 1) > 1:
+            trouble = 400
         if isinstance(trouble, int) and trouble != 200:
             echoed = f"Incorrect API key provided: {(self.headers['Authorization'] or '').removeprefix('Bearer ')}"
             self._send(trouble, {"error": {"message": echoed}})

@@ -50,27 +50,44 @@ def run(*arguments: str) -> int:
     return ended.value.code
 
 
-def test_a_server_is_audited_against_the_folder_that_it_serves(
+def test_a_server_is_audited_against_the_folder_that_it_serves_as_the_page_says(
     smoke: Smoke,
     server: Served,
-    options: list[str],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = f"openai:{server.url}#own"
-    how = [*options, "--resamples", "200", "--precision", "fp32"]
-    assert run("audit", model, str(smoke.folder / "model"), model, *how) == 0
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks] == ["console", "python"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr("chaintune.runs.scoring.resolve_precision", lambda _named: "fp32")
+    for name in ("before", "after"):
+        Path("models").mkdir(exist_ok=True)
+        (Path("models") / name).symlink_to(smoke.folder / "model")
+    tiny.write_task(Path("items.jsonl"), count=16)
+    server.name = "after"
+    audit, score, code = (text.replace("http://localhost:8000/v1", server.url) for text in _commands(blocks))
+    assert run(*shlex.split(audit)) == 0
+    # The one before the first finds out whether it can, as does the one that opens it.
+    assert len(server.requests) == 2 + 8
     told = capsys.readouterr()
-    assert f"to be asked of {server.url}#own (vllm, {smoke.folder / 'model'}): at most 8 requests, about " in told.err
+    assert f"to be asked of {server.url}#after (vllm, {smoke.folder / 'model'}): at most 8 requests, about " in told.err
     assert "nobody can check whose weights gave them" in caplog.text
     entries = FolderStore(tmp_path / "store").entries("score")
     made = [Measurement.read(entry.path / MEASUREMENT_FILE) for entry in entries]
     assert sorted(one.provenance["backend"] for one in made) == ["openai", "transformers"]
     first, second = (one.table["log_probabilities"].combine_chunks().flatten().to_pylist() for one in made)
     assert first == pytest.approx(second, abs=1e-3)
-    # A first one finds out whether it can, as does the one that opens it, and each example is one more.
-    assert len(server.requests) == 10
+    assert run(*shlex.split(score)) == 0
+    names: dict[str, Any] = {}
+    exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
+    assert names["scores"].table.equals(Scores.read(Path("after.parquet")).table)
+    # A series, with the server on both ends.
+    model, *options = [word for word in shlex.split(audit)[2:] if word != "models/before"]
+    assert run("audit", model, "models/before", model, *options, "--resamples", "200") == 0
+    assert len(server.requests) == 2 + 8
     assert server.keys == {"Bearer sk-very-secret"}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
@@ -78,31 +95,11 @@ def test_a_server_is_audited_against_the_folder_that_it_serves(
     assert "very-secret" not in told.out + told.err + caplog.text
 
 
-def test_the_page_runs(smoke: Smoke, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert [language for language, _ in blocks] == ["console", "python"]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path / "store"))
-    for name in ("before", "after"):
-        Path("models").mkdir(exist_ok=True)
-        (Path("models") / name).symlink_to(smoke.folder / "model")
-    tiny.write_task(Path("items.jsonl"), count=16)
-    server.name = "after"
-    commands, code = (text.replace("http://localhost:8000/v1", server.url) for _, text in blocks)
-    for line in commands.splitlines():
-        assert run(*shlex.split(line.removeprefix("$ chaintune "))) == 0
-    names: dict[str, Any] = {}
-    exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
-    assert names["scores"].table.equals(Scores.read(Path("after.parquet")).table)
-    assert len([asked for asked in server.answered if not _is_probe(asked)]) == len(names["scores"])
-
-
-@pytest.mark.parametrize("measure", ["choice", "generation"])
 def test_what_was_answered_is_not_asked_again(
-    server: Served, options: list[str], tmp_path: Path, measure: str, capsys: pytest.CaptureFixture[str]
+    server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    texts = ["--set", "tasks.balls.max_new_tokens=3", "--set", "tasks.balls.scorer=contains"]
-    texts = ["--set", "tasks.balls.measure=generation", *texts] if measure == "generation" else []
+    texts = ["measure=generation", "max_new_tokens=1", "scorer=contains"]
+    texts = [part for text in texts for part in ("--set", f"tasks.balls.{text}")]
     model, out = f"openai:{server.url}#own", str(tmp_path / "out.parquet")
     server.troubles += [*[200] * 5, 400]
     assert run("score", model, *options, *texts, "--out", out) == 2
@@ -112,7 +109,7 @@ def test_what_was_answered_is_not_asked_again(
     examples = [json.dumps(asked["prompt"]) for asked in server.answered if not _is_probe(asked)]
     assert before < len(server.answered)
     # The texts of a first checkpoint are written a second time, to see what that changes.
-    assert set(Counter(examples).values()) == {2 if texts else 1}
+    assert set(Counter(examples).values()) == {2}
     assert len(set(examples)) == 8
     assert not FolderStore(tmp_path / "store").keys(PART)
 
@@ -126,30 +123,36 @@ def test_a_run_that_needs_more_requests_than_allowed_does_not_begin(
     assert all(_is_probe(asked) for _, asked in server.requests)
 
 
-@pytest.mark.parametrize("read", ["probabilities", "auto"])
 def test_a_judge_behind_a_server_is_asked_each_question_once(
-    smoke: Smoke, server: Served, options: list[str], tmp_path: Path, read: str, capsys: pytest.CaptureFixture[str]
+    smoke: Smoke, server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tiny.write_model(tmp_path / "other", seed=5)
     template = {"ask": "{answer}?", "verdicts": {"yes": 1, "no": 0}}
-    judge = {"model": f"openai:{server.url}#own", "template": template, "read": read, "least_mass": 0}
+    judge = {"model": f"openai:{server.url}#own", "template": template, "read": "probabilities", "least_mass": 0}
     scorer = json.dumps([{"judge": judge}])
     texts = ["measure=generation", "max_new_tokens=3", f"scorer={scorer}"]
     how = [*options, *(part for text in texts for part in ("--set", f"tasks.balls.{text}"))]
     out = str(tmp_path / "out.parquet")
-    first = 2 if read == "probabilities" else 1
-    server.troubles += [*[200] * first, 400]
+    server.troubles += [200, 200, 400]
     assert run("score", str(other), *how, "--out", out) == 2
-    assert "HTTP 400" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "HTTP 400" in told
+    assert f"to be asked of {server.url}#own" in told
     assert run("score", str(other), *how, "--out", out) == 0
     asked = [json.dumps(one.get("prompt") or one["messages"]) for one in server.answered if not _is_probe(one)]
     assert asked
     assert len(set(asked)) == len(asked)
     scores = Scores.read(Path(out))
     assert scores.provenance["judge_identity"] == f"{server.url}#own (vllm, {smoke.folder / 'model'})"
-    assert scores.n_missing == (0 if read == "probabilities" else len(scores))
+    assert scores.n_missing == 0
 
 
 def _is_probe(asked: dict[str, object]) -> bool:
     prompt = asked.get("prompt")
     return isinstance(prompt, list) and len(prompt) == 1
+
+
+def _commands(blocks: list[tuple[str, str]]) -> list[str]:
+    """The commands of the page, without the program's name, and its code."""
+    (_, commands), (_, code) = blocks
+    return [*(line.removeprefix("$ chaintune ") for line in commands.splitlines()), code]

@@ -13,11 +13,11 @@ from chaintune.plan.nodes import JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example, Task
 from chaintune.records.examples import shown_text
+from chaintune.scoring.backends.openai import ONE_BY_ONE
+from chaintune.scoring.backends.server import is_here
 from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measure_of
 from chaintune.store.store import Store
-
-_OWN_HOSTS = ("", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class ServerWork:
     @property
     def is_here(self) -> bool:
         """Whether the server is on this machine, so that nobody else pays."""
-        host = urlsplit(self.model).hostname or ""  # another package's servers need no address
-        return host in _OWN_HOSTS or host.startswith("127.") or host.endswith(".localhost")
+        # What another package identifies need be no address.
+        return not urlsplit(self.model).hostname or is_here(self.model)
 
     def __str__(self) -> str:
         requests = number_of(self.requests, "request")
@@ -64,7 +64,8 @@ def server_work(
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for node in pending_nodes(plan, store):
         if isinstance(node, ScoreNode) and node.base in bases and bases[node.base].weights is None:
-            for place, more in enumerate(_asked(node, tasks[node.task])):
+            one_by_one = any(f"({kind}" in bases[node.base].identity for kind in ONE_BY_ONE)
+            for place, more in enumerate(_asked(node, tasks[node.task], one_by_one=one_by_one)):
                 counts[node.base][place] += more
     return [ServerWork(bases[name].identity or name, *numbers) for name, numbers in counts.items()]
 
@@ -82,8 +83,8 @@ def check_requests(work: Sequence[ServerWork], most: int) -> None:
         )
 
 
-def _asked(node: ScoreNode, task: Task) -> tuple[int, int, int]:
-    """Requests, tokens read and tokens written of a node."""
+def _asked(node: ScoreNode, task: Task, *, one_by_one: bool) -> tuple[int, int, int]:
+    """Requests, tokens read and tokens written of a node; `one_by_one` where each sample is a request."""
     examples = task.test if node.split == "test" else task.train
     samples = task.generation.samples
     if isinstance(node, JudgementNode):
@@ -94,7 +95,8 @@ def _asked(node: ScoreNode, task: Task) -> tuple[int, int, int]:
         again = [examples[place] for place in evenly_spaced(len(examples))] if node.asks_twice else []
         asked = [*examples, *again]
         read = sum(about_tokens(shown_text(example.prompt)) for example in asked)
-        return len(asked), read, len(asked) * samples * measure.generation.max_new_tokens
+        times = samples if one_by_one else 1
+        return len(asked) * times, read * times, len(asked) * samples * measure.generation.max_new_tokens
     sizes = [size for example in examples for size in _sizes(example)]
     return len(examples), sum(sizes), len(sizes)
 

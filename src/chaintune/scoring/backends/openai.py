@@ -24,7 +24,7 @@ from chaintune.records import Example, GeneratedText, Generation, Message, Remem
 from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.scoring.backends.backend import AS_USUAL, Ability, Backend, BackendKind, Served, Serving
 from chaintune.scoring.backends.echo import Echo
-from chaintune.scoring.backends.server import KEY, Server, choices_of
+from chaintune.scoring.backends.server import KEY, Server, choices_of, is_here
 
 _OFFICIAL = "https://api.openai.com/v1"
 # What servers change in how they write, by default or as a model's files say, turned off: texts are drawn from the
@@ -34,6 +34,8 @@ _PLAINLY: dict[str, dict[str, Any]] = {
     "sglang": {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
     "llamacpp": {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
 }
+# Programs that refuse several samples in one request, unless they were started for it.
+ONE_BY_ONE = ("llamacpp",)
 # What llama.cpp says of the file that it serves.
 _META = {"n_params": "parameters", "size": "bytes"}
 _Answer = TypeVar("_Answer")
@@ -170,9 +172,11 @@ class OpenAiBackend:
 
     @cached_property
     def _reader(self) -> Reader | None:
-        """The tokenizer of the model that is served: as the user names it, else of the folder that the server reads."""
+        """The tokenizer of the model that is served: as the user names it, else of a folder of this machine."""
         if named := self.serving.tokenizer:
             return load_reader(locate_tokenizer(named))
+        if not is_here(self.url):  # the same path there may be another folder
+            return None
         roots = (self._server.entry.get("root"), self._server.base_entry.get("root"), self.name)
         folders = [Path(root) for root in roots if isinstance(root, str) and root]
         here = next((folder for folder in folders if folder.is_absolute() and (folder / CONFIG).is_file()), None)
@@ -203,11 +207,13 @@ class OpenAiBackend:
     def _samples(self, example: Example, generation: Generation, same: "_SameModel") -> list[GeneratedText]:
         path, prompt = self._prompt(example)
         texts: list[GeneratedText] = []
-        while (left := generation.samples - len(texts)) > 0:  # some servers write one at a time
+        while (left := generation.samples - len(texts)) > 0:  # some servers write fewer at a time
+            left = 1 if self._server.kind in ONE_BY_ONE else left
             drawn = {"seed": generation.seed + len(texts), "n": left} if generation.temperature else {}
             body = {
                 **prompt,
-                "max_tokens": generation.max_new_tokens,
+                # OpenAI's own took the older name away.
+                "max_completion_tokens" if self.url == _OFFICIAL else "max_tokens": generation.max_new_tokens,
                 "temperature": generation.temperature,
                 **drawn,
                 **({"stop": list(generation.stop)} if generation.stop else {}),

@@ -185,6 +185,17 @@ class Server:
         return (text.replace(key, "...") if key else text)[:_SHOWN_CHARACTERS]
 
 
+def is_here(url: str) -> bool:
+    """Whether an address is of this machine.
+
+    Example:
+        >>> is_here("http://127.0.0.1:8000/v1"), is_here("https://api.openai.com/v1")
+        (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
+
+
 def choices_of(answer: Mapping[str, Any], count: int, url: str) -> list[Mapping[str, Any]]:
     """What an answer holds for each of several prompts or samples, in their order.
 

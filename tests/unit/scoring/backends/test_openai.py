@@ -151,6 +151,13 @@ def test_samples_and_stop_strings_are_handed_on(server: Served) -> None:
     assert {name: asked[name] for name in ("n", "seed", "stop")} == {"n": 3, "seed": 7, "stop": ["\n"]}
 
 
+def test_samples_are_asked_one_by_one_where_a_server_writes_no_more() -> None:
+    with serving(Served(kind="llamacpp")) as served:
+        texts = written(served.url, Generation(max_new_tokens=5, samples=3, temperature=0.5, seed=7))
+    assert [len(samples) for samples in texts] == [3, 3]
+    assert [asked["seed"] for _, asked in served.requests] == [7, 8, 9] * 2
+
+
 @pytest.mark.parametrize("trouble", [429, 500, 503, "closed", "cut", "slow"])
 def test_a_request_that_was_lost_is_asked_again_and_no_other(server: Served, trouble: Trouble) -> None:
     server.troubles.append(trouble)
