@@ -95,6 +95,22 @@ def test_a_server_is_audited_against_the_folder_that_it_serves_as_the_page_says(
     assert "very-secret" not in told.out + told.err + caplog.text
 
 
+def test_conversations_are_compared_with_those_of_files_though_the_server_renders_them(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(tiny.CHAT)
+    rows = [{"id": item.id, "prompt": item.prompt_text} for item in tiny.examples(12)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = [f"path={tmp_path / 'asked.jsonl'}", "measure=generation", "max_new_tokens=3", "scorer=refusal"]
+    how = ["--task", "asked", "--test", "8", "--store", str(tmp_path / "store"), "--precision", "fp32"]
+    how += [part for text in own for part in ("--set", f"tasks.asked.{text}")]
+    with serving(Served(loaded=load(folder, precision="fp32"))) as served:
+        assert run("audit", str(folder), f"openai:{served.url}#own", *how, "--resamples", "200") == 0
+        assert {path for path, _ in served.requests} == {"/v1/chat/completions"}
+    entries = FolderStore(tmp_path / "store").entries("score")
+    first, second = (Measurement.read(entry.path / MEASUREMENT_FILE).table["text"].to_pylist() for entry in entries)
+    assert first == second
+
+
 def test_what_was_answered_is_not_asked_again(
     server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,7 +45,10 @@ def log_of(scores: Scores, where: str) -> Log:
     """Scores of chaintune as a log."""
     about = scores.provenance
     facts = {"task version": about["task_version"]} if about.get("task_version") else {}
-    facts |= template_facts(about.get("chat_template", "")) if about.get("chat") == RENDERED else {"chat": "off"}
+    template = about.get("chat_template", "")  # that of a server is not known
+    facts |= (
+        {"chat": "off"} if about.get("chat") != RENDERED else template_facts(template) if template else {"chat": "on"}
+    )
     facts |= {GENERATION: about[GENERATION]} if GENERATION in about else {}
     return Log(scores, where, facts, content=scores.provenance.get("test_digest", ""), fields=scores.dimensions)
 

@@ -26,6 +26,7 @@ from chaintune.scoring.reading import check_measurable, deciding_measure, metric
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 from chaintune.study.serve import Serve, ServeArgument, read_serve
+from chaintune.tasks.chat import RENDERED
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,14 +88,18 @@ def score_models(
         for name, base in bases.items()
         if base.weights
     }
+    readers |= {name: one for name, base in bases.items() if (one := _served_reader(base, options.serving))}
     chat = chat_of(tasks, readers)
+    # A server renders turns by a template of its own.
+    unread = [(name, task) for name in bases if name not in readers for task in tasks]
+    chat |= {(name, task.name): {"chat": RENDERED} for name, task in unread if _has_turns(task)}
     by_name = usable(tasks, readers.values())
     for called, name in models.items():
         base = bases[shown[name]]
         stored = "" if base.weights is None else chosen
         for task in by_name.values():
             template = chat.get((shown[name], task.name), {}).get("chat_template", "")
-            ends = readers[shown[name]].ends if shown[name] in readers else ()
+            ends = () if base.weights is None else readers[shown[name]].ends
             node = _node(
                 base, shown[name], task, called, precision=stored, devices=devices, template=template, ends=ends
             )
@@ -192,6 +197,16 @@ def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:
         raise ConfigError(f"devices: {devices} processes cannot share the work of backend '{name}'; leave devices out")
     for task in tasks:
         check_measurable(task, name)
+
+
+def _served_reader(base: BaseModel, serving: Serving) -> Reader | None:
+    """Tokenizer and context of a model that is served, where they are here."""
+    served = BACKENDS.get(base.backend).opens
+    return served.reader(base.reference, serving) if isinstance(served, Served) else None
+
+
+def _has_turns(task: Task) -> bool:
+    return any(not isinstance(example.prompt, str) for example in task.test)
 
 
 def _check_servers(

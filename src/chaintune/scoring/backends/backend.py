@@ -10,7 +10,7 @@ from chaintune.records import Example, Generation, Remember, Texts
 from chaintune.records.generation import Keep
 
 if TYPE_CHECKING:
-    from chaintune.models import LoadedModel  # loads torch
+    from chaintune.models import LoadedModel, Reader  # loads torch
     from chaintune.models.processes import Rank
 
 Ability = Literal["log-probabilities", "log-probabilities of ended answers", "text"]
@@ -135,11 +135,13 @@ class Served:
             a `ModelError` where there is no such model.
         open: on a reference, to be asked in some way.
         check: refuses, before anything else is asked of a reference, abilities that its server does not have.
+        reader: tokenizer and context of the model behind a reference, where they are here.
     """
 
     identity: Callable[[str], str]
     open: Callable[[str, Serving], Backend]
     check: Callable[[str, Serving, frozenset[Ability]], None] = lambda *_: None
+    reader: "Callable[[str, Serving], Reader | None]" = lambda *_: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -170,17 +170,23 @@ class OpenAiBackend:
     def _server(self) -> Server:
         return Server(self.url, self.name, self.serving)
 
+    @property
+    def reader(self) -> Reader | None:
+        """Tokenizer and context of the model that is served, where they are here."""
+        with self._server:
+            return self._reader
+
     @cached_property
     def _reader(self) -> Reader | None:
         """The tokenizer of the model that is served: as the user names it, else of a folder of this machine."""
         if named := self.serving.tokenizer:
-            return load_reader(locate_tokenizer(named))
+            return _reader_of(locate_tokenizer(named))
         if not is_here(self.url):  # the same path there may be another folder
             return None
         roots = (self._server.entry.get("root"), self._server.base_entry.get("root"), self.name)
         folders = [Path(root) for root in roots if isinstance(root, str) and root]
         here = next((folder for folder in folders if folder.is_absolute() and (folder / CONFIG).is_file()), None)
-        return load_reader(here) if here else None
+        return _reader_of(here) if here else None
 
     @cached_property
     def _echo(self) -> Echo:
@@ -251,6 +257,11 @@ class OpenAiBackend:
         if isinstance(turns, str):
             return "/completions", {"prompt": turns}
         return "/chat/completions", {"messages": _plain(turns)}
+
+
+@lru_cache(maxsize=4)
+def _reader_of(folder: Path) -> Reader:
+    return load_reader(folder)
 
 
 @dataclass
@@ -349,5 +360,6 @@ KIND = BackendKind(
         _identity,
         lambda reference, serving: cast("Backend", OpenAiBackend(*split_reference(reference), serving)),
         lambda reference, serving, needs: OpenAiBackend(*split_reference(reference), serving).check(needs),
+        lambda reference, serving: OpenAiBackend(*split_reference(reference), serving).reader,
     ),
 )
