@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,20 @@ AllowUnused = Annotated[
 _SERVERS = "Models behind a server"
 
 
+def _tokenizers(texts: Sequence[str]) -> str | dict[str, str]:
+    """The tokenizer of every served model, or by name.
+
+    Raises:
+        ConfigError: there are several, and one is nobody's.
+    """
+    if len(texts) <= 1 and not any("=" in text for text in texts):
+        return "".join(texts)
+    named = dict(text.partition("=")[::2] for text in texts)
+    if not all(named.values()):
+        raise ConfigError(f"--tokenizer {' '.join(texts)}: expected NAME=MODEL of each, NAME as in openai:URL#NAME")
+    return named
+
+
 @dataclass(frozen=True)
 class ServerFlags:
     """Options of how servers are asked, and how much."""
@@ -89,20 +104,20 @@ class ServerFlags:
         typer.Option(metavar="SECONDS", help="After which a request counts as lost.", rich_help_panel=_SERVERS),
     ] = 600
     tokenizer: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            metavar="MODEL",
-            help="Folder or Hub id of the model that is served, whose tokenizer log-probabilities need. [default: the "
-            "folder that the server says it reads, where that is here]",
+            metavar="[NAME=]MODEL",
+            help="Folder or Hub id of the model that is served, whose tokenizer log-probabilities need; repeat it with "
+            "the names of several. [default: the folder that a server of this machine says it reads]",
             rich_help_panel=_SERVERS,
             show_default=False,
         ),
-    ] = ""
+    ] = None
 
     @property
     def serving(self) -> Serving:
         """How servers are asked."""
-        return Serving(self.at_once, self.timeout, self.tokenizer)
+        return Serving(self.at_once, self.timeout, _tokenizers(self.tokenizer or ()))
 
     @property
     def allowance(self) -> Allowance:

@@ -1,12 +1,14 @@
-"""What servers may be asked: told first, and agreed to where the server is somebody else's."""
+"""What servers may be asked, and how: told first, and agreed to where the server is somebody else's."""
 
 import sys
 
 import pytest
 
 from chaintune.cli.allowance import Allowance
+from chaintune.cli.options import ServerFlags
 from chaintune.errors import ConfigError
 from chaintune.execution.server_requests import ServerWork
+from chaintune.scoring.backends import Serving
 
 FAR = ServerWork("https://api.example/v1#large (vllm)", 120, 31_000, 960)
 NEAR = [ServerWork(f"http://{host}:8000/v1#own", 500, 1, 1) for host in ("localhost", "127.0.0.1", "[::1]")]
@@ -33,6 +35,18 @@ def test_another_one_needs_leave(capsys: pytest.CaptureFixture[str]) -> None:
     Allowance(120)([FAR])
     with pytest.raises(ConfigError, match=r"max requests 600: 620 requests to servers may be needed"):
         Allowance(600, yes=True)([FAR, NEAR[0]])
+
+
+def test_each_served_model_may_have_a_tokenizer_of_its_own() -> None:
+    assert ServerFlags(tokenizer=["models/a"]).serving.tokenizer_of("any") == "models/a"
+    serving = ServerFlags(tokenizer=["a=models/a", "b=owner/b"]).serving
+    assert [serving.tokenizer_of(name) for name in "abc"] == ["models/a", "owner/b", ""]
+    with pytest.raises(ConfigError, match=r"--tokenizer models/a b=owner/b: expected NAME=MODEL of each"):
+        _ = ServerFlags(tokenizer=["models/a", "b=owner/b"]).serving
+    with pytest.raises(ConfigError, match="requests at once: expected 1 or more, got 0"):
+        Serving(at_once=0)
+    with pytest.raises(ConfigError, match="timeout: expected seconds above 0"):
+        Serving(timeout_seconds=0)
 
 
 @pytest.mark.usefixtures("terminal")

@@ -1,7 +1,7 @@
 """What a backend is: one that is open on a checkpoint, and a kind of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -108,13 +108,17 @@ class Serving:
     Attributes:
         at_once: requests that are under way at once.
         timeout_seconds: after which a request counts as lost.
-        tokenizer: folder or Hub id of the model whose tokenizer the served one has; empty is the folder that the server
-            says it reads, where that is here.
+        tokenizer: folder or Hub id of the model whose tokenizer the served one has, or by the names of served ones;
+            without it the folder that a server of this machine says it reads.
     """
 
     at_once: int = 8
     timeout_seconds: float = 600.0
-    tokenizer: str = ""
+    tokenizer: str | Mapping[str, str] = field(default="", hash=False)
+
+    def tokenizer_of(self, name: str) -> str:
+        """The folder or Hub id for a served model of this name; empty where there is none."""
+        return self.tokenizer if isinstance(self.tokenizer, str) else self.tokenizer.get(name, "")
 
     def __post_init__(self) -> None:
         if self.at_once < 1:

@@ -179,7 +179,7 @@ class OpenAiBackend:
     @cached_property
     def _reader(self) -> Reader | None:
         """The tokenizer of the model that is served: as the user names it, else of a folder of this machine."""
-        if named := self.serving.tokenizer:
+        if named := self.serving.tokenizer_of(self.name):
             return _reader_of(locate_tokenizer(named))
         if not is_here(self.url):  # the same path there may be another folder
             return None
