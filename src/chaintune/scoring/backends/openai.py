@@ -170,8 +170,7 @@ class OpenAiBackend:
     def _server(self) -> Server:
         return Server(self.url, self.name, self.serving)
 
-    @property
-    def reader(self) -> Reader | None:
+    def reader_here(self) -> Reader | None:
         """Tokenizer and context of the model that is served, where they are here."""
         with self._server:
             return self._reader
@@ -360,6 +359,6 @@ KIND = BackendKind(
         _identity,
         lambda reference, serving: cast("Backend", OpenAiBackend(*split_reference(reference), serving)),
         lambda reference, serving, needs: OpenAiBackend(*split_reference(reference), serving).check(needs),
-        lambda reference, serving: OpenAiBackend(*split_reference(reference), serving).reader,
+        lambda reference, serving: OpenAiBackend(*split_reference(reference), serving).reader_here(),
     ),
 )
