@@ -147,7 +147,7 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
         distinct = {what: list(dict.fromkeys(names)) for what, names in problems.items()}
         many = len({turn.example for turn in turns})
         told = (f"{len(names)} of {many} examples, such as '{names[0]}': {what}" for what, names in distinct.items())
-        raise DataError(f"{'; '.join(told)}; leave them out, or name another 'chat_template'")
+        raise DataError(f"{'; '.join(told)}; leave them out ('unusable: skip'), or name another 'chat_template'")
     return [encoded[place] for place in range(len(turns))]
 
 

@@ -355,7 +355,8 @@ def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: in
         named = ", ".join(f"'{name}' ({length} tokens)" for name, length in long[:3])
         raise DataError(
             f"task '{task}': {len(long)} of {len(examples)} examples are longer than the model's context of "
-            f"{limit} tokens: {named}; leave them out or choose a model with a longer context (nothing is cut)"
+            f"{limit} tokens: {named}; leave them out ('unusable: skip') or choose a model with a longer context "
+            "(nothing is cut)"
         )
 
 

@@ -24,7 +24,8 @@ class DataOptions(TypedDict, total=False):
         config: its configuration.
         split: its split, or the part of a file, that is cut by cluster, or `train` and `test` -> split.
         columns: which column holds what; see `columns.resolve_columns`.
-        unusable: `error`, or `skip` to leave out rows of your own that cannot be used, counted.
+        unusable: `error`, or `skip` to leave out rows that cannot be used, or that a model of the run cannot read,
+            counted; of known data faulty rows are left out and counted in any case.
         use: a known task, whose data it is, under another name.
         lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
         fewshot: samples that lm-eval puts in front of each question.

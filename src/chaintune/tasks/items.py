@@ -48,6 +48,16 @@ class Items:
     notes: Sequence[str] = ()
 
 
+def check_unusable(unusable: Any) -> None:
+    """Refuse what does not say what becomes of rows that cannot be used.
+
+    Raises:
+        ConfigError: it is neither `error` nor `skip`.
+    """
+    if not isinstance(unusable, str) or unusable not in UNUSABLE:
+        raise ConfigError(f"unusable: {kind(unusable)} is no valid value; {nearest(str(unusable), UNUSABLE)}")
+
+
 def read_items(
     rows: Sequence[Row],
     columns: Mapping[str, Any],
@@ -71,8 +81,7 @@ def read_items(
         ConfigError: the columns, or `unusable`, are none.
         DataError: of every row that cannot be used, in one message; of all rows, where they are skipped.
     """
-    if not isinstance(unusable, str) or unusable not in UNUSABLE:
-        raise ConfigError(f"unusable: {kind(unusable)} is no valid value; {nearest(str(unusable), UNUSABLE)}")
+    check_unusable(unusable)
     named = resolve_columns(rows, columns, where, generated=generated)
     check_bars(rows, named, where)
     built, problems = build_some(rows, lambda row: _example(row, named))

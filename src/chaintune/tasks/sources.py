@@ -10,6 +10,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.records import Role
 from chaintune.tasks.definition import GENERATED, TaskData
 from chaintune.tasks.hub_items import read_hub
+from chaintune.tasks.items import check_unusable
 from chaintune.tasks.lm_eval_items import PREFIX, read_lm_eval
 from chaintune.tasks.local import read_local
 from chaintune.tasks.registry import definition, names
@@ -93,6 +94,7 @@ def read(name: str, role: Role | None, options: Options, *, generated: bool = Fa
         definition(name)
     for _, reason in refusals(name, role, options, taught=False):
         raise ConfigError(f"task '{name}': {reason}")
+    check_unusable(options.get("unusable", "error"))
     if name not in names() and not NAME.fullmatch(name.removeprefix(PREFIX)):
         raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
     return SOURCES[kind].read(name, {**options, GENERATED: generated})
@@ -120,12 +122,15 @@ def _read_known(name: str, options: Options) -> TaskData:
 
 
 SOURCES: Mapping[str, TaskSource] = {
-    KNOWN: TaskSource("a known task", ("path", "use"), _read_known, needs_role=False),
+    KNOWN: TaskSource("a known task", ("path", "use", "unusable"), _read_known, needs_role=False),
     "file": TaskSource(
         "a file of your own", ("path", "rows", "test_path", "split", "columns", "unusable"), read_local, needs_role=True
     ),
     "hub": TaskSource("a Hub data set", ("hub", "config", "split", "columns", "unusable"), read_hub, needs_role=True),
     "lm_eval": TaskSource(
-        "a task of lm-eval", ("lm_eval", "fewshot", "include_path", "columns"), read_lm_eval, needs_role=False
+        "a task of lm-eval",
+        ("lm_eval", "fewshot", "include_path", "columns", "unusable"),
+        read_lm_eval,
+        needs_role=False,
     ),
 }

@@ -61,8 +61,16 @@ def test_a_file_with_a_test_of_its_own_keeps_it(tmp_path: Path) -> None:
     assert ([one.id for one in task.test], task.train) == (["r4", "r5", "r6", "r7"], ())
 
 
+@pytest.mark.usefixtures("toxigen")
+def test_what_a_model_cannot_read_of_known_data_may_be_left_out() -> None:
+    assert tasks.load("statements", use="toxigen", unusable="skip").skips_unusable
+    assert tasks.load("toxigen", unusable="skip").skips_unusable
+    assert not tasks.load("toxigen").skips_unusable
+
+
 BAD: list[tuple[str, dict[str, Any], type[ChaintuneError], str]] = [
     ("mine", {"use": "toxgen"}, ConfigError, "task 'mine': no task is known as 'toxgen'; did you mean 'toxigen'"),
+    ("mine", {"use": "toxigen", "unusable": "skp"}, ConfigError, "did you mean 'skip'"),
     ("bbq", {"use": "toxigen"}, ConfigError, "'bbq' is a known task itself; choose another name"),
     ("mine", {"use": "toxigen", "columns": {"prompt": "p"}}, ConfigError, "a known task has a shape of its own"),
     ("my task", {"use": "toxigen"}, ConfigError, "task name 'my task': begin with a letter"),
