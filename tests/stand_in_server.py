@@ -28,6 +28,7 @@ def main() -> None:
     worker = subprocess.Popen(["/bin/sleep", "600"])
     say(f"serving {options.model} {options.adapter} as {os.getpid()} with {worker.pid}")
     folder = Path(options.adapter.partition("=")[2] or options.model)
+    words = words_of(Path(options.model))
     weights = b"".join(path.read_bytes() for path in sorted(folder.glob("*.safetensors")))
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +45,11 @@ def main() -> None:
             if options.hang:
                 Path(options.hang).write_text(f"{os.getpid()} {worker.pid}")
                 time.sleep(600)
-            self.answer(200, completion(asked, weights, with_echo=not options.without_echo))
+            if not isinstance(asked["prompt"][0], list):
+                asked["prompt"] = [asked["prompt"]]
+            rows = [completion(row, asked, weights, words, not options.without_echo) for row in asked["prompt"]]
+            choices = [one | {"index": place} for place, one in enumerate(one for row in rows for one in row)]
+            self.answer(200, {"model": options.model, "choices": choices, "usage": {"completion_tokens": len(choices)}})
 
         def answer(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()
@@ -76,14 +81,20 @@ def read_options() -> argparse.Namespace:
     return parser.parse_known_args()[0]
 
 
-def completion(asked: dict[str, Any], weights: bytes, *, with_echo: bool) -> dict[str, Any]:
-    prompt = asked["prompt"]
+def words_of(folder: Path) -> dict[int, str]:
+    """Id of a token -> how its tokenizer writes it."""
+    said = json.loads((folder / "tokenizer.json").read_bytes()) if (folder / "tokenizer.json").exists() else {}
+    known = {number: word for word, number in said.get("model", {}).get("vocab", {}).items()}
+    return known | {one["id"]: one["content"] for one in said.get("added_tokens", ())}
+
+
+def completion(
+    prompt: list[int], asked: dict[str, Any], weights: bytes, words: dict[int, str], with_echo: bool
+) -> list[dict[str, Any]]:
     nonsense = hashlib.sha256(weights + json.dumps(prompt).encode()).hexdigest()[:8]
-    logprobs = {"token_logprobs": [None, *[-1.0] * (len(prompt) - 1)]} if with_echo and asked.get("echo") else None
-    one = {"index": 0, "text": nonsense, "finish_reason": "stop", "logprobs": logprobs}
-    choices = [one | {"index": k} for k in range(asked.get("n", 1))]
-    usage = {"prompt_tokens": len(prompt), "completion_tokens": len(choices), "total_tokens": len(prompt)}
-    return {"id": "1", "object": "text_completion", "created": 0, "model": "m", "choices": choices, "usage": usage}
+    echoed = {"token_logprobs": [None, *[-1.0] * (len(prompt) - 1)], "tokens": [words.get(one, "") for one in prompt]}
+    one = {"text": nonsense, "finish_reason": "stop", "logprobs": echoed if with_echo and asked.get("echo") else None}
+    return [one] * asked.get("n", 1)
 
 
 if __name__ == "__main__":

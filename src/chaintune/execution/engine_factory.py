@@ -76,7 +76,7 @@ class EngineFactory:
             name: base if self.files[name] == _files(base) else self._same(name, base, store)
             for name, base in self.bases.items()
         }
-        servers = CheckpointServers(self.serve, self.server_logs) if self.serve else None
+        servers = CheckpointServers(self.serve, self.server_logs, self.serving) if self.serve else None
         how: dict[str, Any] = {"trust_remote_code": self.trust_remote_code, "servers": servers, "serving": self.serving}
         return LocalEngine(bases, precision=self.precision, **how)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from chaintune.errors import ModelError
 from chaintune.execution.server import Server, serving
 from chaintune.models.loading import Reader
-from chaintune.scoring.backends.checkpoint_server import CheckpointServer
+from chaintune.scoring.backends import AS_USUAL, Serving
+from chaintune.scoring.backends.checkpoint_server import ALL_ITS_OWN, CheckpointServer
 from chaintune.study.serve import Serve
 
 _UNNAMED = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -19,14 +20,16 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9._=-]+")
 class CheckpointServers:
     """Starts and ends the server of a checkpoint; what could not be started once is not tried again."""
 
-    def __init__(self, serve: Serve, logs: Path | None) -> None:
+    def __init__(self, serve: Serve, logs: Path | None, serving: Serving = AS_USUAL) -> None:
         """Nothing runs yet.
 
         Args:
             serve: how a server is started.
             logs: folder of their logs; None keeps those of servers that failed.
+            serving: how they are asked, where not as usual; then as a server that nobody else asks.
         """
         self._serve, self._logs = serve, logs
+        self._serving = ALL_ITS_OWN if serving == AS_USUAL else serving
         self._running = ExitStack()
         self._server: tuple[str, Server] | None = None
         self._failed: dict[str, str] = {}
@@ -65,7 +68,7 @@ class CheckpointServers:
                 self._failed[key] = str(error)
                 raise
         assert self._server is not None  # noqa: S101 - it was started
-        return CheckpointServer(self._server[1].url, self._server[1].name, reader)
+        return CheckpointServer(self._server[1].url, self._server[1].name, self._serving, reader=reader)
 
     def ended(self) -> str:
         """How the server that was started has ended by itself, with the end of its log; empty where it has not."""

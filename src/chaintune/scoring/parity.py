@@ -9,7 +9,7 @@ from chaintune.models.loading import LoadedModel
 from chaintune.records import Choices, Example, Generation, Preference
 from chaintune.records.generation import at_once
 from chaintune.records.parity import Parity
-from chaintune.scoring.backends.checkpoint_server import CheckpointServer, NoLogprobsError
+from chaintune.scoring.backends.checkpoint_server import CheckpointServer
 from chaintune.scoring.backends.transformers import TransformersBackend
 from chaintune.scoring.logprobs import answer_logprobs
 from chaintune.scoring.measures.measure import Measure, evenly_spaced
@@ -79,14 +79,11 @@ def parity(own: OwnSample, server: CheckpointServer) -> Parity:
     Raises:
         ModelError: the server does not answer.
     """
-    try:
-        served = server.logprobs(own.encoded)
-    except NoLogprobsError:
-        if not own.generation:
-            raise
-        served = []
-    pairs = [pair for rows in zip(own.logprobs, served, strict=False) for pair in zip(*rows, strict=True)]
-    nats = max((abs(one - other) for one, other in pairs), default=0.0 if served else None)
+    served = server.logprobs(own.encoded)
+    if served is None and not own.generation:
+        server.check(frozenset({"log-probabilities"}))
+    pairs = [pair for rows in zip(own.logprobs, served or (), strict=False) for pair in zip(*rows, strict=True)]
+    nats = max((abs(one - other) for one, other in pairs), default=None if served is None else 0.0)
     if own.generation:
         how: dict[str, Any] = {
             "task": own.task,

@@ -284,6 +284,8 @@ class _SameModel:
             ModelError: it is another model's.
         """
         name = str(answer.get("model") or "")
+        if self.server.is_ours:
+            return answer
         if self.name is None:
             self.name = str(self.keep("model", lambda: name))
         if name != self.name:

@@ -47,11 +47,14 @@ class Server:
         url: of the server, up to `/v1`.
         name: of the model there.
         serving: how it is asked.
+        is_ours: whether it was started here, so that no key goes to it, no proxy stands before it, and it serves one
+            model, whatever it calls it.
     """
 
     url: str
     name: str
     serving: Serving = AS_USUAL
+    is_ours: bool = False
 
     def __enter__(self) -> "Server":
         """The server, whose connections are closed when the context ends."""
@@ -139,9 +142,9 @@ class Server:
         # A server of one's own asks for no key, and the client for some text.
         return OpenAI(
             base_url=self.url,
-            api_key=os.environ.get(KEY) or "none",
+            api_key=(not self.is_ours and os.environ.get(KEY)) or "none",
             timeout=self.serving.timeout_seconds,
-            http_client=DefaultHttpxClient(follow_redirects=False),
+            http_client=DefaultHttpxClient(follow_redirects=False, trust_env=not self.is_ours),
         )
 
     def _sentence(self, error: Exception, path: str) -> str:

@@ -16,7 +16,8 @@ from chaintune.models.loading import Reader
 from chaintune.records import Example, Generation, Message
 from chaintune.records.generation import at_once
 from chaintune.records.parity import Parity
-from chaintune.scoring.backends.checkpoint_server import CheckpointServer, NoLogprobsError
+from chaintune.scoring.backends.checkpoint_server import CheckpointServer
+from chaintune.scoring.backends.server import KEY
 from chaintune.scoring.backends.transformers import TransformersBackend
 from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.parity import own_sample, parity
@@ -33,25 +34,30 @@ class Played:
         self.loaded, self.requests, self.lock = loaded, list[dict[str, Any]](), Lock()
         self.with_echo = True
 
+    def listed(self) -> dict[str, Any]:
+        return {"data": [{"id": "m", "owned_by": "vllm"}]}
+
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        several = isinstance(asked["prompt"][0], list)
         with self.lock, torch.no_grad():
             self.requests.append(asked)
-            ids, new = list(asked["prompt"]), list[int]()
-            logprobs = None
-            if asked.get("echo") and self.with_echo:
-                known = self.loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
-                own = [known[place, token].item() for place, token in enumerate(ids[1:])]
-                logprobs = {"token_logprobs": [None, *own], "tokens": [], "top_logprobs": [], "text_offset": []}
-            while len(new) < asked["max_tokens"]:
-                new.append(int(self.loaded.model(torch.tensor([ids + new])).logits[0, -1].argmax()))
-                if new[-1] in asked.get("stop_token_ids", ()):
-                    break
-        text = self.loaded.tokenizer.decode(new, skip_special_tokens=True)
+            rows = [self.completion(row, asked) for row in (asked["prompt"] if several else [asked["prompt"]])]
+        choices = [one | {"index": place} for place, one in enumerate(one for row in rows for one in row)]
+        return {"model": "m", "choices": choices, "usage": {"completion_tokens": sum(one["made"] for one in choices)}}
+
+    def completion(self, ids: list[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
+        new, echo, tokenizer = list[int](), None, self.loaded.tokenizer
+        if asked.get("echo") and self.with_echo:
+            known = self.loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+            own = [known[place, token].item() for place, token in enumerate(ids[1:])]
+            echo = {"token_logprobs": [None, *own], "tokens": tokenizer.convert_ids_to_tokens(ids)}
+        while len(new) < asked["max_tokens"] and not asked.get("echo"):
+            new.append(int(self.loaded.model(torch.tensor([ids + new])).logits[0, -1].argmax()))
+            if new[-1] in asked.get("stop_token_ids", ()):
+                break
+        text = tokenizer.decode(new, skip_special_tokens=True)
         reason = "length" if len(new) == asked["max_tokens"] else "stop"
-        one = {"index": 0, "text": text, "finish_reason": reason, "logprobs": logprobs}
-        usage = {"prompt_tokens": len(ids), "completion_tokens": len(new), "total_tokens": len(ids) + len(new)}
-        choices = [one | {"index": k} for k in range(asked.get("n", 1))]
-        return {"id": "1", "object": "text_completion", "created": 0, "model": "m", "choices": choices, "usage": usage}
+        return [{"text": text, "finish_reason": reason, "logprobs": echo, "made": len(new)}] * asked.get("n", 1)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +72,15 @@ def played(loaded: LoadedModel) -> Iterator[tuple[CheckpointServer, Played]]:
     known = Played(loaded)
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send(known.listed())
+
         def do_POST(self) -> None:
-            body = json.dumps(known.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))).encode()
+            assert self.headers["Authorization"] == "Bearer none"
+            self.send(known.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+
+        def send(self, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -81,7 +94,7 @@ def played(loaded: LoadedModel) -> Iterator[tuple[CheckpointServer, Played]]:
     thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     url = f"http://127.0.0.1:{running.server_address[1]}/v1"
-    yield CheckpointServer(url, "m", Reader(loaded.tokenizer, loaded.context_tokens, [2])), known
+    yield CheckpointServer(url, "m", reader=Reader(loaded.tokenizer, loaded.context_tokens, [2])), known
     running.shutdown()
     thread.join()
     running.server_close()
@@ -93,8 +106,10 @@ def conversations(count: int) -> list[Example]:
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_it_reads_the_same_tokens_as_our_own_scorer(
-    played: tuple[CheckpointServer, Played], loaded: LoadedModel, chat: bool
+    played: tuple[CheckpointServer, Played], loaded: LoadedModel, chat: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(KEY, "secret")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     examples = conversations(3) if chat else tiny.examples(3)
     (server, known), own = played, TransformersBackend(loaded)
     logprobs, tokens = server.answer_logprobs(examples, task="t", on_scored=lambda _: None)
@@ -105,13 +120,9 @@ def test_it_reads_the_same_tokens_as_our_own_scorer(
     done: list[tuple[int, int]] = []
     texts = server.generate(examples, **how, on_written=lambda *one: done.append(one), remember=at_once)
     assert texts == own.generate(examples, **how)
-    assert done == [(3, sum(text.tokens for (text,) in texts))]
-    assert {key: known.requests[-1][key] for key in ("top_k", "repetition_penalty", "top_p", "temperature")} == {
-        "top_k": -1,
-        "repetition_penalty": 1.0,
-        "top_p": 1.0,
-        "temperature": 0.0,
-    }
+    assert done[-1] == (3, sum(text.tokens for (text,) in texts))
+    asked = known.requests[-1]
+    assert [asked[key] for key in ("repetition_penalty", "top_p", "temperature", "stop_token_ids")] == [1, 1, 0, [2]]
 
 
 def test_a_sample_says_how_far_they_agree(played: tuple[CheckpointServer, Played], loaded: LoadedModel) -> None:
@@ -127,7 +138,7 @@ def test_a_sample_says_how_far_they_agree(played: tuple[CheckpointServer, Played
         assert agreed.nats < 1e-3
         assert Parity.from_json(agreed.to_json()) == agreed
     known.with_echo = False
-    agreed = parity(own_sample(loaded, examples[:2], measure=MEASURES.get("generation"), task="t"), server)
+    agreed = parity(own_sample(loaded, examples[:2], measure=MEASURES.get("generation"), task="t"), replace(server))
     assert (agreed.alike, agreed.nats) == (2, None)
     assert "log-probabilities were not compared" in agreed.sentence("base")
 
@@ -137,9 +148,9 @@ def test_without_log_probabilities_choices_are_left_to_our_own_scorer(
 ) -> None:
     server, known = played
     known.with_echo = False
-    with pytest.raises(ModelError, match=r"task 't': the server sends no log-probabilities.*measures: \[generation\]"):
+    with pytest.raises(ModelError, match=r"gives 0 log-probabilities of .* choices, likelihoods and preferences need"):
         server.answer_logprobs(tiny.examples(1), task="t", on_scored=lambda _: None)
-    with pytest.raises(NoLogprobsError):
+    with pytest.raises(ModelError, match="need them"):
         parity(own_sample(played[1].loaded, tiny.examples(1), measure=MEASURES.get("choice"), task="t"), server)
 
 
