@@ -76,7 +76,8 @@ class Server:
         Raises:
             ModelError: the server cannot be reached, refuses the request, or answers with something else.
         """
-        client = self._client.with_options(max_retries=retries)
+        # No network loses what is asked of a server on this machine: one that does not answer has ended.
+        client = self._client.with_options(max_retries=min(retries, FIRST_RETRIES) if self.is_ours else retries)
         from openai import OpenAIError
 
         said: object = None
