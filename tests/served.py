@@ -37,6 +37,7 @@ class Served:
         troubles: that the next requests meet, the first one first.
         answered: bodies of requests that were answered well.
         released: ends the slow answers.
+        more: tokens that it puts in front of those that it is sent.
     """
 
     name: str = "own"
@@ -50,6 +51,7 @@ class Served:
     answered: list[dict[str, Any]] = field(default_factory=list)
     released: Event = field(default_factory=Event)
     lock: Any = field(default_factory=Lock)
+    more: tuple[int, ...] = ()
 
     def models(self) -> dict[str, Any]:
         """What it says of its model."""
@@ -66,7 +68,11 @@ class Served:
                 choice, written = self._choice(prompt, asked)
                 choices.append({"index": len(choices), **choice})
                 tokens += written
-        return {"model": self.name, "choices": choices, "usage": {"completion_tokens": tokens}}
+        usage = {"completion_tokens": tokens, "prompt_tokens": self._read_tokens(path, asked)}
+        return {"model": self.name, "choices": choices, "usage": usage}
+
+    def _read_tokens(self, path: str, asked: Mapping[str, Any]) -> int:
+        return sum(len(ids) for ids, _ in self._prompts(path, asked)) if self.loaded else 3
 
     def _prompts(self, path: str, asked: Mapping[str, Any]) -> list[Any]:
         if path == "/v1/chat/completions":
@@ -79,7 +85,8 @@ class Served:
         several = prompt if isinstance(prompt, list) and not isinstance(prompt[0], int) else [prompt]
         if self.loaded is None:
             return several
-        return [(self.loaded.tokenizer(one)["input_ids"] if isinstance(one, str) else one, False) for one in several]
+        read = self.loaded.tokenizer
+        return [(read(one)["input_ids"] if isinstance(one, str) else [*self.more, *one], False) for one in several]
 
     def _choice(self, prompt: Any, asked: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         if self.loaded is None:

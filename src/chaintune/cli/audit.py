@@ -25,7 +25,7 @@ def audit(
         list[str],
         typer.Argument(
             metavar="BEFORE_MODEL AFTER_MODEL [LATER_MODEL]...",
-            help="Checkpoints in order: folder, Hub id, MODEL+ADAPTER, ...",
+            help="Checkpoints in order: folder, Hub id, MODEL+ADAPTER, openai:URL#NAME, ...",
             show_default=False,
         ),
     ],

@@ -233,9 +233,7 @@ class AnswerFlags:
 
 @expand_dataclasses
 def score(
-    model: Annotated[
-        str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, alias, or BACKEND:REFERENCE.")
-    ],
+    model: Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, alias, or openai:URL#NAME.")],
     score_flags: ScoreFlags,
     answer_flags: AnswerFlags,
     out: Annotated[

@@ -56,14 +56,14 @@ class Echo:
             ModelError: the server does not give them.
         """
         answer = self._ask(rows)
-        choices = choices_of(answer, len(rows), self.server.url)
+        choices = self._choices(answer, rows)
         return [self._numbers(choice, len(row)) for choice, row in zip(choices, rows, strict=True)], answer
 
     @cached_property
     def _is_able(self) -> bool:
         tokens, url = self.reader.tokenizer(_PROBE, verbose=False)["input_ids"], self.server.url
         try:
-            (choice,) = choices_of(self._ask([tokens], retries=FIRST_RETRIES), 1, url)
+            (choice,) = self._choices(self._ask([tokens], retries=FIRST_RETRIES), [tokens])
             self._numbers(choice, len(tokens))
         except (RefusedError, _NoNumbersError) as error:
             raise ModelError(f"{error}, and choices, likelihoods and preferences need them: {_WAY_OUT}") from error
@@ -79,6 +79,14 @@ class Echo:
         # One token is written, as not every server takes none; it is not looked at.
         body = {"prompt": list(map(list, rows)), "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
         return self.server.ask("/completions", body, **how)
+
+    def _choices(self, answer: Mapping[str, Any], rows: Sequence[Sequence[int]]) -> list[Mapping[str, Any]]:
+        """What the answer holds for each row, after a check that the server read these tokens and no more."""
+        sent, usage = sum(map(len, rows)), answer.get("usage")
+        read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+        if isinstance(read, int) and read != sent:
+            raise _NoNumbersError(f"{self.server.url} read {read} tokens where {sent} were sent")
+        return choices_of(answer, len(rows), self.server.url)
 
     def _numbers(self, choice: Mapping[str, Any], count: int) -> list[float]:
         said = choice.get("logprobs")

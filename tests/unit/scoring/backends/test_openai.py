@@ -233,6 +233,14 @@ def test_a_server_that_leaves_the_prompt_out_is_refused_once_it_was_asked(folder
         assert len(served.requests) == 1
 
 
+def test_a_server_that_puts_a_token_in_front_is_refused(folder: Path, loaded: LoadedModel) -> None:
+    with (
+        serving(Served(loaded=loaded, root=str(folder), more=(1,))) as served,
+        pytest.raises(ModelError, match=r"read \d+ tokens where \d+ were sent"),
+    ):
+        OpenAiBackend(served.url, "own").answer_logprobs(tiny.examples(3), task="t")
+
+
 def test_without_its_tokenizer_nothing_is_guessed(server: Served, folder: Path) -> None:
     with pytest.raises(ModelError, match=r"does not say which tokenizer model 'own' has.*--tokenizer"):
         OpenAiBackend(server.url, "own").answer_logprobs(tiny.examples(1), task="t")
