@@ -121,6 +121,7 @@ class Served:
 class _Handler(BaseHTTPRequestHandler):
     served: Served
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits for 40 milliseconds
 
     def do_GET(self) -> None:
         self._send(200, self.served.models())
