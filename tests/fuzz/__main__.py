@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this one; repeat it for more")
     parser.add_argument("--index", type=int, help="only this input, with all that it says")
-    parser.add_argument("--seconds", type=float, default=Limits.seconds, help="that an input may take")
+    parser.add_argument("--seconds", type=float, default=Limits.seconds, help="of a processor that an input may take")
     parser.add_argument("--megabytes", type=float, default=Limits.megabytes, help="that an input may take")
     return parser.parse_args()
 

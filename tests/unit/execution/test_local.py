@@ -229,13 +229,13 @@ def test_a_job_that_another_process_is_at_is_passed_over_while_there_is_another(
 
     def make(out: Path) -> dict[str, Any]:
         begun.set()
-        assert go_on.wait(60)
+        assert go_on.wait(600)
         (out / "weights").write_text("base\n['a'] 0 a\n")
         return {}
 
     other = Thread(target=bench.store.get_or_make, args=("stage", plan.stages[0].key, make))
     other.start()
-    assert begun.wait(60)
+    assert begun.wait(600)
     outcome = bench.run(plan, hook=lambda when, what: go_on.set() if (when, what) == ("score", "b") else None)
     other.join()
     assert outcome.complete

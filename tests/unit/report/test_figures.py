@@ -182,7 +182,7 @@ def test_names_are_anchors_and_files_and_no_two_are_alike(figures: Sequence[Figu
 
 def test_every_spec_fits_the_schema_and_holds_neither_colours_nor_addresses(figures: Sequence[Figure]) -> None:
     for figure in figures:
-        alt.Chart.from_dict(figure.spec, validate=True)
+        alt.LayerChart.validate(figure.spec)
         assert figure.spec["width"] == "container", figure.name
         assert "config" not in figure.spec, figure.name
         text = json.dumps({name: value for name, value in figure.spec.items() if name != "$schema"}, allow_nan=False)

@@ -105,6 +105,7 @@ def test_everything_that_was_measured_is_on_the_page(html: str) -> None:
     assert html.count('id="made-0"') == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_contents_fold_what_is_many(folder: Path) -> None:
     for figures, folded in ((8, False), (9, True)):
         assert (f"<summary>{figures} figures</summary>" in render(page_of(folder, figures=figures))) is folded

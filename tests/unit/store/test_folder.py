@@ -340,14 +340,14 @@ def test_waiting_for_another_process_is_told(
     def hold() -> None:
         with FileLock(store.root / "stage" / ".locks" / f"{KEY}.lock"):
             taken.set()
-            told.wait(timeout=60)
+            told.wait(timeout=600)
 
     listener = logging.Handler()
     monkeypatch.setattr(listener, "emit", lambda _record: told.set())
     logging.getLogger(folder_module.__name__).addHandler(listener)
     thread = Thread(target=hold)
     thread.start()
-    taken.wait(timeout=60)
+    taken.wait(timeout=600)
     with caplog.at_level(logging.INFO):
         store.get_or_make("stage", KEY, Maker())
     thread.join()

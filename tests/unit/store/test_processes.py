@@ -93,11 +93,11 @@ def test_a_machine_killed_in_its_upload_leaves_no_entry_and_goes_on_later(
     def hold(request: str) -> None:
         if request.endswith("/weights"):
             arrived.set()
-            over.wait(timeout=60)
+            over.wait(timeout=600)
 
     server.trouble = hold
     with process("one", tmp_path, waits=False) as dying:
-        assert arrived.wait(timeout=60)
+        assert arrived.wait(timeout=600)
         dying.kill()
         dying.wait()
     server.trouble = lambda _request: None

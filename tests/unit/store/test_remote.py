@@ -86,7 +86,7 @@ def test_two_machines_that_make_the_same_entry_leave_one_whole_entry(
     def ask(name: str, store: Store) -> None:
         def make(folder: Path) -> dict[str, Any]:
             (folder / "weights").write_text(name)
-            together.wait(timeout=60)
+            together.wait(timeout=600)
             return {}
 
         made[name] = store.get_or_make("stage", KEY, make)
