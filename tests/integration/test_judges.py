@@ -148,6 +148,29 @@ def test_another_machine_opens_the_same_models(smoke: Smoke, scorers: list[dict[
     assert model.classifier.labels.names == ("LABEL_0", "LABEL_1")
 
 
+def test_how_a_judge_is_asked_enters_the_keys_of_its_verdicts(smoke: Smoke, tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path / "judge", seed=5)
+    own = {"judge": {"model": str(folder), "template": TEMPLATE}}
+
+    def judge() -> tuple[str, str]:
+        (one,) = judges_of([task(smoke, [own])], {}, FolderStore(tmp_path / "store"), precision="fp32").by_task["balls"]
+        return one.base_key, one.judge
+
+    def change(file: str, **values: Any) -> tuple[str, str]:
+        path = folder / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        return judge()
+
+    first = change("tokenizer_config.json", chat_template="{{ messages[0].content }}")
+    assert judge() == first
+    others = [
+        change("tokenizer_config.json", chat_template="Q: {{ messages[0].content }}"),
+        change("generation_config.json", eos_token_id=[2, 7]),
+    ]
+    assert {key for key, _ in others} == {first[0]}
+    assert len({digest for _, digest in (first, *others)}) == 3
+
+
 def test_another_study_asks_only_what_is_new(
     smoke: Smoke, scorers: list[dict[str, Any]], questions: list[str], tmp_path: Path
 ) -> None:

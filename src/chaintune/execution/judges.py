@@ -11,10 +11,12 @@ from chaintune.execution.bases import BaseModel, open_base, open_classifier
 from chaintune.execution.sizing import about_tokens
 from chaintune.files.names import shown_names
 from chaintune.models import ALIASES, Precision, Reader, load_reader
+from chaintune.models.chat import has_template, template_text
 from chaintune.models.classifiers import PRECISION
 from chaintune.plan.judging import TaskJudge
 from chaintune.plan.nodes import Split
-from chaintune.records import Example, ScorerRef, Task
+from chaintune.records import Example, ScorerRef, Task, canonical_digest
+from chaintune.records.examples import Chat
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
 from chaintune.scoring.reading import measures_of
 from chaintune.scoring.scorers.judgements import asks_of, judge_digest, questions_digest
@@ -99,7 +101,7 @@ def _task_judge(
         base=called,
         base_key=model.key,
         precision=precision,
-        judge=judge_digest(scorer, settings, [model.key, precision, backend]),
+        judge=judge_digest(scorer, settings, [model.key, precision, backend, *_asked_by(reader)]),
         questions={split: questions_digest(scorer, settings, examples) for split, examples in splits.items()},
         tokens={split: _tokens(task, examples, scorer, settings, reader) for split, examples in splits.items()},
     )
@@ -144,6 +146,15 @@ def _reader(model: BaseModel, *, trust_remote_code: bool) -> Reader | None:
     if model.weights is None or model.is_classifier:
         return None
     return load_reader(model.weights, model.adapter, trust_remote_code=trust_remote_code)
+
+
+def _asked_by(reader: Reader | None) -> list[Any]:
+    """What of a language model that is files determines how it is asked and answers, beside its content's key."""
+    if reader is None:
+        return []
+    chat = Chat()
+    template = template_text(reader.tokenizer, chat) if has_template(reader.tokenizer, chat) else ""
+    return [canonical_digest(template), list(reader.ends)]
 
 
 def _tokens(task: Task, examples: Sequence[Example], scorer: Scorer, settings: Any, reader: Reader | None) -> int:
