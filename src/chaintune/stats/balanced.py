@@ -154,7 +154,9 @@ def label_limits(
 
     Shape: values `[E]`, level a number or `[K]`, results `[L, K]`.
     """
-    counted = [Rates.of(sums, sizes) for sums, sizes in zip(design.label_sums(values), labels.sizes, strict=True)]
+    # As of shares, which scatter most.
+    of_labels = zip(design.label_sums(values), labels.sizes, strict=True)
+    counted = [Rates.of(sums, sizes, sums.sum(axis=0)) for sums, sizes in of_labels]
     counted = [one.repeated(0) for one in counted] if whole else counted
     lows, highs = (np.stack(ends) for ends in zip(*(one.limits(level) for one in counted), strict=True))
     return np.stack([one.value for one in counted]), lows, highs

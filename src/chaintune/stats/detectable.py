@@ -29,6 +29,8 @@ from chaintune.stats.seeds import seed_variances
 _OWN_CLUSTERS = 8.0
 # How many examples of its own a group's flips have to rest on so that they count as much as those of the whole task.
 _OWN_EXAMPLES = 20.0
+# Scores that move by less than so much are no flips, however few they are.
+_SMALLEST_FLIP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,8 @@ def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: 
 
 def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect:
     """What tests of each group's mean can show."""
-    forgot, learned = _flips(sample)
+    size = _flip_size(sample)
+    forgot, learned = _flips(sample, size)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
@@ -117,14 +120,15 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         forgot = learned = flips
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
-    bounded = sample.design.bounded
+    bounded = sample.design.bounded and size > 0
     guarded: tuple[Floats | None, Floats | None] = (None, None)
     if bounded and not labels:
         guarded = (sample.design.n.astype(np.float64), sample.design.n_clusters.astype(np.float64))
     scattered = np.zeros_like(errors)
     tests = Tests(
-        errors, forgot, learned, scattered, worth, False, least, steady, freedom, guarded[0], guarded[1], flips=bounded
-    )
+        errors, forgot, learned, scattered, worth, False, least, steady, freedom, guarded[0], guarded[1],
+        flips=bounded, size=size or 1.0,
+    )  # fmt: skip
     rates = np.broadcast_to(error_rate, errors.shape)
     known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
     return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)
@@ -132,7 +136,8 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
 
 def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Prospect:
     """What tests of each group against the whole or the rest can show."""
-    forgot, learned = _flips(sample)
+    size = _flip_size(sample)
+    forgot, learned = _flips(sample, size)
     share = shares(sample.design)
     if (labels := sample.design.labels) is not None:
         made = contrast(sample.design, labels, sample.label_sums, sample.values, overall=reference == "overall")
@@ -152,7 +157,10 @@ def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference:
         return errors, worth, least, effective_clusters(scatter) - 1, *_seed_variances(part, seed_sums, sizes)
 
     errors, worth, least, freedom, *by_seed = in_parts(sample, of_part)
-    tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom, flips=sample.design.bounded)
+    tests = Tests(
+        errors, forgot, learned, share, worth, True, least, 1 - share, freedom,
+        flips=sample.design.bounded and size > 0, size=size or 1.0,
+    )  # fmt: skip
     rates = np.broadcast_to(error_rate, share.shape)
     needed = _needed(rates)
     known = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed) & (share < 1)
@@ -166,10 +174,27 @@ def _needed(error_rates: Floats) -> NDArray[np.int64]:
     return np.array([needed_clusters(1 - rate) for rate in error_rates.tolist()], dtype=np.int64)
 
 
-def _flips(sample: Sample) -> tuple[Floats, Floats]:
-    """Shares forgotten and learned in each group, drawn towards those of the whole task in small ones. Shape: `[K]`."""
+def _flip_size(sample: Sample) -> float:
+    """By how much scores move that do: 1 of scores that are 0 or 1; 0 where most move, and by little.
+
+    That many flips of that size have the mean size and the mean square of the changes at hand.
+    """
+    sizes, squares = float(np.abs(sample.by_seed).mean()), float((sample.by_seed**2).mean())
+    size = squares / sizes if sizes > 0 and sample.design.labels is None else 1.0
+    return 1.0 if size > 1 - 1e-9 else size if size >= _SMALLEST_FLIP else 0.0
+
+
+def _flips(sample: Sample, size: float) -> tuple[Floats, Floats]:
+    """Shares forgotten and learned in each group, drawn towards those of the whole task in small ones.
+
+    Args:
+        sample: of the changes.
+        size: of a flip; 0 and changes count as they are.
+
+    Shape: `[K]`.
+    """
     n, rates = np.maximum(sample.design.n, 1), []
-    for part in (sample.by_seed, -sample.by_seed):
+    for part in (sample.by_seed / (size or 1.0), -sample.by_seed / (size or 1.0)):
         events = np.asarray(sample.design.members.T @ np.maximum(part, 0.0).mean(axis=0))
         whole = (events[0] + 0.5) / (n[0] + 1)
         rates.append((events + _OWN_EXAMPLES * whole) / (n + _OWN_EXAMPLES))

@@ -153,7 +153,13 @@ def rare_limits(sample: Sample, level: Level) -> tuple[Floats, Floats]:
 
 
 def _differences(sample: Sample) -> Differences:
-    return Differences.of(sample.design, sample.values)
+    return Differences.of(sample.design, sample.values, sample.by_seed)
+
+
+def _moments(sample: Sample) -> tuple[Floats, ...]:
+    """Those of each group's mean; a seed's own values say how far they are from 0 and 1."""
+    squared = sample.design.members.T @ (sample.by_seed**2).mean(axis=0)
+    return moments(sample.sums, sample.design.sizes, squared)
 
 
 def _change_limits(
@@ -222,7 +228,7 @@ def rates(design: Design, values: Floats, *, level: Level = 0.95, seed: int = 0)
     sample = Sample.of(design, values, resamples=1, seed=seed)
     margin = _own_seed_margin(sample, level)
     if design.labels is None:
-        counted = Rates.of_moments(*in_parts(sample, lambda part: moments(part.sums, part.design.sizes), alone=True))
+        counted = Rates.of_moments(*in_parts(sample, _moments, alone=True))
         value, bounds = counted.value, counted.limits(level)
     else:
         value, *ends = combined(design.labels.shares, *label_limits(design, design.labels, sample.values, level))

@@ -44,8 +44,9 @@ class Tests:
         freedom: degrees of freedom of that test.
         n, clusters: examples and clusters of each group, where limits of rates guard a mean of rare changes.
         flips: whether examples are forgotten or learned; else what is planted moves all alike and leaves their scatter.
+        size: of a flip: 1 where scores are 0 or 1, less where a score in between moves by less.
 
-    Shape: all `[K]`.
+    Shape: all `[K]`, but for `size`.
     """
 
     errors: Floats
@@ -60,6 +61,7 @@ class Tests:
     n: Floats | None = None
     clusters: Floats | None = None
     flips: bool = True
+    size: float = 1.0
 
     @cached_property
     def ends(self) -> tuple[Floats, Floats]:
@@ -75,7 +77,8 @@ class Tests:
         """True value once the latent change moved so far from where nothing is planted."""
         if not self.flips:
             return np.asarray(np.maximum(self.errors, 1e-9) * np.expm1(shift))  # to hundreds of standard errors
-        return np.maximum(latent.loss(self.ends, self.start + shift) - latent.loss(self.ends, self.start), 0.0)
+        lost = latent.loss(self.ends, self.start + shift) - latent.loss(self.ends, self.start)
+        return self.size * np.maximum(lost, 0.0)
 
     def squared(self, shift: Floats) -> Floats:
         """Squared standard error of the estimate there."""
@@ -277,7 +280,7 @@ def _limit(passes: Callable[[Floats], Floats], tests: Tests) -> Floats:
 
 def _worth(tests: Tests, shift: Floats) -> Floats:
     """Independent examples with the same standard error, at most those there are. Shape: `[K]`."""
-    squared, n = tests.squared(shift), np.asarray(tests.n)
+    squared, n = tests.squared(shift) / tests.size**2, np.asarray(tests.n)
     of_example = latent.variance(tests.ends, tests.start + shift)
     return np.asarray(np.minimum(np.divide(of_example, squared, out=n + np.zeros_like(squared), where=squared > 0), n))
 
@@ -300,15 +303,22 @@ def _guard(tests: Tests, error_rate: float | Floats) -> Callable[[Floats], Float
     tail, shrink = (1 - level) / 2, shrinkage(n, clusters, level)
     # Rates of which nothing was seen are worth no more than the clusters.
     nothing = np.zeros_like(tests.errors)
-    most_of_nothing = Rates(nothing, clusters, n, clusters).high(tail, shrink)
+    most_of_nothing = Rates(nothing, clusters, n, clusters, np.ones_like(nothing)).high(tail, shrink)
+
+    def rates(flipped: Floats, worth: Floats) -> Rates:
+        """Of scores that rise, or fall, by the size of a flip."""
+        value = tests.size * flipped
+        graded = (1 - value) / np.maximum(tests.size * (1 - flipped), 1e-9)
+        return Rates(value, worth * graded, n, clusters, graded)
 
     def limit(shift: Floats) -> Floats:
         forgot, learned = latent.moved(tests.ends, tests.start + shift)
         worth = _worth(tests, shift)
-        least = Rates(forgot, worth, n, clusters).low(tail, shrink)
-        most = Rates(learned, worth, n, clusters).high(tail, shrink)
+        risen, fallen = rates(forgot, worth), rates(learned, worth)
+        least, most = risen.low(tail, shrink), fallen.high(tail, shrink)
         unseen = np.exp(-learned * worth)
-        usual, strict = lower_end(forgot, least, learned, most), lower_end(forgot, least, nothing, most_of_nothing)
+        usual = lower_end(risen.value, least, fallen.value, most)
+        strict = lower_end(risen.value, least, nothing, most_of_nothing)
         return np.asarray((1 - unseen) * usual + unseen * strict)
 
     return limit

@@ -2,7 +2,8 @@
 
 A mean of values between 0 and 1 gets the exact binomial limits at its effective sample size (Korn and
 Graubard 1998); differences of means combine such limits by the method of variance estimates recovery
-(Zou and Donner 2008). Wider than `halves` and never too narrow for want of events.
+(Zou and Donner 2008). Wider than `halves` and never too narrow for want of events. Scores between 0 and 1 that are
+seldom either scatter less than shares of the same mean, so each is worth more than one example of a share.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from chaintune.stats.clusters import Design, Floats, joined
 # Chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its halves are not trusted
 # alone.
 MEAN_SKEWNESS = 0.3
+# How many examples of the whole task's scatter, beside the shares' one, a group's own is averaged with.
+_OF_WHOLE_TASK = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +26,10 @@ class Rates:
 
     Attributes:
         value: mean in each group.
-        worth: independent examples with the same standard error, at most those there are.
+        worth: independent examples of a share with the same standard error, at most `graded` times those there are.
         n: examples there are.
         clusters: clusters there are.
+        graded: examples of a share that one is worth, 1 where all values are 0 or 1.
 
     Shape: all `[K]`.
     """
@@ -34,51 +38,88 @@ class Rates:
     worth: Floats
     n: Floats
     clusters: Floats
+    graded: Floats
 
     @classmethod
-    def of(cls, sums: Floats, sizes: Floats) -> "Rates":
-        """From cluster sums. Shape: both `[C, K]`."""
-        return cls.of_moments(*moments(sums, sizes))
+    def of(cls, sums: Floats, sizes: Floats, squared_values: Floats) -> "Rates":
+        """From cluster sums, and the sum of the squared values. Shape: sums and sizes `[C, K]`, the last `[K]`."""
+        return cls.of_moments(*moments(sums, sizes, squared_values))
 
     @classmethod
     def of_moments(
-        cls, value: Floats, n: Floats, clusters: Floats, squares: Floats, error: Floats, scatter: Floats
+        cls,
+        value: Floats,
+        n: Floats,
+        clusters: Floats,
+        squares: Floats,
+        error: Floats,
+        scatter: Floats,
+        squared_values: Floats,
     ) -> "Rates":
         """From what `moments` returns of all groups."""
-        squared = error**2
-        own = np.divide(value * (1 - value), squared, out=clusters.copy(), where=squared > 0)
-        return cls(value, np.minimum(own, n / _design_effect(value, n, squares, scatter)), n, clusters)
+        squared, of_share = error**2, value * (1 - value)
+        own = np.divide(of_share, squared, out=clusters.copy(), where=squared > 0)
+        plain = np.clip(squared_values / np.maximum(n, 1) - value**2, 0.0, of_share)
+        graded = _graded(plain, of_share, n)
+        return cls(value, np.minimum(own, graded * n / _design_effect(plain, n, squares, scatter)), n, clusters, graded)
 
     def repeated(self, column: int) -> "Rates":
         """Those of one group, as often as there are groups."""
-        return Rates(*(np.full_like(one, one[column]) for one in (self.value, self.worth, self.n, self.clusters)))
+        return Rates(
+            *(np.full_like(one, one[column]) for one in (self.value, self.worth, self.n, self.clusters, self.graded))
+        )
 
     def limits(self, level: float | Floats) -> tuple[Floats, Floats]:
         """Ends of the exact binomial interval at the effective sample size. Shape: `[K]`."""
         tail, shrink = (1 - np.asarray(level)) / 2, shrinkage(self.n, self.clusters, level)
         return self.low(tail, shrink), self.high(tail, shrink)
 
-    def low(self, tail: Floats, shrink: Floats) -> Floats:
+    def low(self, tail: Floats, shrink: tuple[Floats, Floats]) -> Floats:
         """Lower end, that leaves out so much below it, of a sample that shrinks so far. Shape: `[K]`."""
         events, others = self._counts(shrink)
         return np.where(events > 0, special.betaincinv(np.maximum(events, 1e-9), others + 1, tail), 0.0)
 
-    def high(self, tail: Floats, shrink: Floats) -> Floats:
+    def high(self, tail: Floats, shrink: tuple[Floats, Floats]) -> Floats:
         """Upper end, that leaves out so much above it, of a sample that shrinks so far. Shape: `[K]`."""
         events, others = self._counts(shrink)
         return np.where(others > 0, special.betaincinv(events + 1, np.maximum(others, 1e-9), 1 - tail), 1.0)
 
-    def _counts(self, shrink: Floats) -> tuple[Floats, Floats]:
-        effective = np.minimum(self.worth * shrink, self.n)
+    def _counts(self, shrink: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        of_shares, of_scores = shrink
+        effective = np.minimum(self.worth * of_shares, self.n)
+        effective = np.where(self.graded > 1, np.maximum(effective, self.worth * of_scores), effective)
         return self.value * effective, (1 - self.value) * effective
 
 
-def shrinkage(n: Floats, clusters: Floats, level: float | Floats) -> Floats:
-    """By how much an effective sample shrinks as the scatter between few clusters is itself uncertain. Shape: `[K]`."""
-    tail = (1 - np.asarray(level)) / 2
+def shrinkage(n: Floats, clusters: Floats, level: float | Floats) -> tuple[Floats, Floats]:
+    """By how much an effective sample shrinks as the scatter between few clusters is itself uncertain.
+
+    That of examples of a share follows from the share, so only clusters make it uncertain; that of other scores is seen
+    in them alone.
+
+    Shape: both `[K]`.
+    """
+    inside = 1 - np.minimum((1 - np.asarray(level)) / 2, 0.499)
     # The more so far out.
-    few = t_quantile(1 - np.minimum(tail, 0.499), clusters - 1)
-    return np.asarray((t_quantile(1 - np.minimum(tail, 0.499), n - 1) / few) ** 2)
+    few = t_quantile(inside, clusters - 1)
+    of_shares, of_scores = ((quantile / few) ** 2 for quantile in (t_quantile(inside, n - 1), special.ndtri(inside)))
+    return np.asarray(of_shares), np.asarray(of_scores)
+
+
+def _graded(plain: Floats, of_share: Floats, n: Floats) -> Floats:
+    """Examples of a share that one example is worth; what a small group says of it is drawn towards the whole task's.
+
+    Args:
+        plain: variance of the values.
+        of_share: of as many that are 0 or 1, with the same mean.
+        n: examples.
+
+    Shape: all `[K]`.
+    """
+    relative = np.divide(plain, of_share, out=np.ones_like(plain), where=of_share > 0)
+    relative = (relative * n + relative[:1] * _OF_WHOLE_TASK) / (n + _OF_WHOLE_TASK)
+    # Of shares the two are one but for rounding.
+    return np.where(relative < 1 - 1e-9, 1 / np.maximum(relative, 1e-6), 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +130,19 @@ class Differences:
     falls: Rates
 
     @classmethod
-    def of(cls, design: Design, values: Floats) -> "Differences":
-        """Of each group of the design. Shape: values `[E]`."""
-        parts = (np.maximum(values, 0.0), np.maximum(-values, 0.0))
+    def of(cls, design: Design, values: Floats, by_seed: Floats) -> "Differences":
+        """Of each group of the design, from means over seeds, and each seed's.
+
+        Shape: values `[E]`, by_seed `[S, E]`.
+        """
+        parts = [
+            (np.maximum(sign * values, 0.0), (np.maximum(sign * by_seed, 0.0) ** 2).mean(axis=0)) for sign in (1, -1)
+        ]
         several = [
-            [moments(some.sums(part[examples]), some.sizes) for part in parts]
+            [
+                moments(some.sums(part[examples]), some.sizes, some.members.T @ squared[examples])
+                for part, squared in parts
+            ]
             for some, _, examples in design.parts(alone=True)
         ]
         return cls(*(Rates.of_moments(*joined(side)) for side in zip(*several, strict=True)))
@@ -119,24 +168,23 @@ def lower_end(one: Floats, low: Floats, other: Floats, high: Floats) -> Floats:
     return np.asarray(one - other - np.hypot(one - low, high - other))
 
 
-def moments(sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
-    """Mean, examples, clusters, squared sizes, standard error and squared residuals of each group.
+def moments(sums: Floats, sizes: Floats, squared_values: Floats) -> tuple[Floats, ...]:
+    """Mean, examples, clusters, squared sizes, standard error, squared residuals and squared values of each group.
 
-    Shape: sums and sizes `[C, K]`, results `[K]`.
+    Shape: sums and sizes `[C, K]`, squared values and results `[K]`.
     """
     n = np.asarray(sizes.sum(axis=0))
     value = sums.sum(axis=0) / np.maximum(n, 1)
     clusters = np.asarray((sizes > 0).sum(axis=0), dtype=np.float64)
     scatter = ((sums - value * sizes) ** 2).sum(axis=0)
-    return value, n, clusters, (sizes**2).sum(axis=0), standard_errors(sums, sizes), scatter
+    return value, n, clusters, (sizes**2).sum(axis=0), standard_errors(sums, sizes), scatter, squared_values
 
 
-def _design_effect(value: Floats, n: Floats, squares: Floats, scatter: Floats) -> Floats:
+def _design_effect(plain: Floats, n: Floats, squares: Floats, scatter: Floats) -> Floats:
     """How many times the variance of a mean exceeds that of independent examples, at the common correlation.
 
     A group with one or two events cannot tell how they cluster; all groups together can.
     """
-    plain = value * (1 - value)
     pairs = (plain * (squares - n)).sum()
     correlation = (scatter - plain * n).sum() / pairs if pairs > 0 else 0.0
     return np.asarray(1 + np.clip(correlation, 0, 1) * (squares / np.maximum(n, 1) - 1).clip(0))

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from scipy import special
 
 from chaintune.errors import DataError
 from chaintune.stats import (
@@ -219,6 +220,29 @@ def test_a_rate_near_one_gets_an_exact_interval() -> None:
     assert (perfect.value, perfect.high) == (1.0, 1.0)
     assert perfect.low == pytest.approx(0.025 ** (1 / 40), abs=1e-9)
     assert math.isnan(perfect.p_value)
+
+
+@pytest.mark.parametrize("spread", [0.3, 2.0])
+def test_levels_of_scores_between_0_and_1_have_limits_of_their_own_scatter(spread: float) -> None:
+    rng, found = np.random.default_rng(2), synthetic.nested(np.random.default_rng(0), groups=4, clusters=30, size=1)
+    truth = float(special.expit(rng.normal(-2.0, spread, 200_000)).mean())
+    held, widths, errors = np.zeros(5), np.zeros(5), np.zeros(5)
+    for _ in range(100):
+        values = special.expit(rng.normal(-2.0, spread, len(found.clusters)))
+        estimates = rates(found, values)
+        held += [one.low <= truth <= one.high for one in estimates]
+        widths += [one.high - one.low for one in estimates]
+        errors += values.std() / np.sqrt(found.n)
+    assert held.min() >= 90
+    assert (widths <= 4.8 * errors).all()  # twice 1.96 of them, and what few examples cost
+
+
+def test_levels_of_scores_that_are_0_or_1_are_those_of_shares() -> None:
+    rng, found = np.random.default_rng(2), synthetic.nested(np.random.default_rng(0), groups=4, clusters=10, size=3)
+    values = rng.integers(0, 2, len(found.clusters)).astype(float)
+    nearly = np.clip(values, 1e-12, 1 - 1e-12)
+    for one, other in zip(rates(found, values), rates(found, nearly), strict=True):
+        assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-9)
 
 
 def test_a_rate_without_clusters_is_clopper_and_pearsons() -> None:

@@ -18,9 +18,11 @@ from chaintune.stats import (
     detectable_biased,
     detectable_means,
     group_contrasts,
+    means,
     own_means,
     simulated_power,
 )
+from chaintune.stats.clusters import Floats
 from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
 from chaintune.stats.power import Curve
 from chaintune.stats.simulation import Statistic, draw_changes
@@ -86,6 +88,31 @@ def test_the_detectable_difference_is_within_ten_percent(name: str, statistic: S
     )
     assert less.value <= 0.8 + 2 * less.error
     assert more.value >= 0.8 - 2 * more.error
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])  # most scores move by little; by more; nearly flips
+@pytest.mark.parametrize("column", [0, 1])
+def test_the_detectable_change_of_scores_between_0_and_1_is_shown_four_times_in_five(
+    spread: float, column: int
+) -> None:
+    rng, found = np.random.default_rng(5), synthetic.nested(np.random.default_rng(0), groups=5, clusters=30, size=1)
+
+    def lost(shift: float, n: int = len(found.clusters)) -> Floats:
+        before = rng.normal(0.0, 2.0, n)
+        return np.asarray(special.expit(before) - special.expit(before + rng.normal(-shift, spread, n)))
+
+    least = np.median(
+        [detectable_means(Sample.of(found, lost(0.0), resamples=1), error_rate=0.05)[column] for _ in range(9)]
+    )
+    low, high = 0.0, 8.0
+    for _ in range(12):
+        low, high = (
+            ((low + high) / 2, high) if lost((low + high) / 2, 20_000).mean() < least else (low, (low + high) / 2)
+        )
+    p_values = [means(Sample.of(found, lost(high), resamples=1))[column].p_value for _ in range(60)]
+    assert 0.6 <= float(np.mean(np.array(p_values) <= 0.05)) <= 0.95
+    # Nearly twice the half-width of an interval, in a normal law 1.43 times.
+    assert least <= 1.9 * special.ndtri(0.975) * float(lost(0.0, 20_000).std()) / np.sqrt(found.n[column])
 
 
 @pytest.mark.parametrize("column", [0, 1])
