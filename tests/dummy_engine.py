@@ -57,15 +57,15 @@ def make_study(names: str = "ab", **keys: Any) -> Study:
     return Study.from_mapping(plain | keys)
 
 
-def make_plan(study: Study, tasks: Mapping[str, Task] | None = None) -> Plan:
+def make_plan(study: Study, tasks: Mapping[str, Task] | None = None, *, tokens: TaskTokens | None = None) -> Plan:
     tasks = tasks or {name: make_task(name) for name in study.tasks}
     return compile_plan(
         study,
         base_keys={base: BASE_KEY if base == "tiny" else base[0] * 64 for base in study.bases},
         tasks=tasks,
         precision="fp32",
-        count_tokens=lambda task: TaskTokens(
-            100 * len(task.train), {"train": 10 * len(task.train), "test": 10 * len(task.test)}
+        count_tokens=lambda task: (
+            tokens or TaskTokens(100 * len(task.train), {"train": 10 * len(task.train), "test": 10 * len(task.test)})
         ),
         stage_bytes=lambda _base, _recipe: 1_000,
         contents={stage: (("checkpoint", stage.path or "x"),) for stage in study.external},

@@ -121,6 +121,32 @@ def test_texts_are_written_anew_where_a_model_ends_them_otherwise(tmp_path: Path
     assert tokens == {1}
 
 
+def test_how_a_model_would_choose_tokens_is_said_and_has_no_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, store = tiny.write_model(tmp_path / "model"), FolderStore(tmp_path / "store")
+    path = tiny.write_task(tmp_path / "balls.jsonl", count=40)
+    how: dict[str, Any] = {"role": "safety", "path": path, "test": 4}
+    writes = {"measure": "generation", "generation": {"max_new_tokens": 3}, "scorers": [ScorerRef("refusal")]}
+
+    def scored(**more: Any) -> Scores:
+        return score_models({"model": str(model)}, [load("balls", **how, **more)], store)["model"]["balls"]
+
+    before = scored(**writes)
+    assert "generation_config" not in caplog.text
+    settings = model / "generation_config.json"
+    own = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.1}
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | own))
+    assert scored(**writes).provenance["scores_key"] == before.provenance["scores_key"]
+    said = (
+        "do_sample True, temperature 0.6, top_p 0.9, repetition_penalty 1.1, which has no part here: texts of 'balls'"
+    )
+    assert said in caplog.text
+    caplog.clear()
+    scored()
+    assert "generation_config" not in caplog.text
+
+
 def newest(store: FolderStore) -> list[Path]:
     """The measurement by texts that was made last."""
     paths = sorted(store.root.rglob(MEASUREMENT_FILE), key=lambda path: path.stat().st_mtime_ns)

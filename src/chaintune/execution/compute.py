@@ -2,8 +2,9 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +101,21 @@ class Engine(Protocol):
 MakeEngine = Callable[[Store], Engine]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What a runner need not read of its store again.
+
+    Attributes:
+        verdicts: judge -> digest of a question -> its verdict.
+        judgements: keys of the entries that these are of.
+        parts: key of a measurement -> those of the texts that were kept while it was made; None before they are listed.
+    """
+
+    verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
+    judgements: set[str] = field(default_factory=set)
+    parts: defaultdict[str, set[str]] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JobRunner:
     """Runs the jobs of a plan; every executor calls its `run`.
@@ -113,6 +129,7 @@ class JobRunner:
         transient_keys: keys of the checkpoints that the run does not keep.
         request: the part of a machine that computes; None where it is the whole process.
         keeps_servers: whether whoever runs the jobs ends the engine's servers, as the next job may ask the same one.
+        kept: what was read of the store once.
     """
 
     engine: Engine
@@ -123,6 +140,7 @@ class JobRunner:
     transient_keys: frozenset[str]
     request: ResourceRequest | None = None
     keeps_servers: bool = False
+    kept: _Kept = field(default_factory=_Kept)
 
     @classmethod
     def of(
@@ -251,23 +269,33 @@ class JobRunner:
             (out / PART_FILE).write_text(json.dumps(compute()), encoding="utf-8")
             return {PART_OF: node.key, "title": node.title}
 
-        entry = self.store.get_or_make(PART, canonical_digest([node.key, name]), make)
+        key = canonical_digest([node.key, name])
+        entry = self.store.get_or_make(PART, key, make)
+        if self.kept.parts is not None:
+            self.kept.parts[node.key].add(key)
         return json.loads((entry.path / PART_FILE).read_bytes())
 
     def _known_verdicts(self, node: JudgementNode) -> dict[str, Verdict]:
         """What the same judge said of any texts before, by the digest of the question."""
-        known: dict[str, Verdict] = {}
+        known, read = self.kept.verdicts.setdefault(node.judge, {}), self.kept.judgements
         for entry in self.store.entries(node.kind):
-            if entry.info.get("judge") == node.judge and (there := self.store.get(node.kind, entry.key)):
+            if entry.info.get("judge") != node.judge or entry.key in read:
+                continue
+            if there := self.store.get(node.kind, entry.key):
                 known |= verdicts_of(Measurement.read(there.path / MEASUREMENT_FILE))
+                read.add(entry.key)
         return known
 
     def _forget_parts(self, node: Node) -> None:
-        """Drop the parts that were kept while a measurement was made."""
-        if isinstance(node, ScoreNode):
-            for entry in list(self.store.entries(PART)):
-                if entry.info.get(PART_OF) == node.key:
-                    self.store.drop(PART, entry.key)
+        """Drop the parts that were kept while a measurement was made, in this run or in one that was killed before."""
+        if not isinstance(node, ScoreNode):
+            return
+        if self.kept.parts is None:
+            self.kept.parts = defaultdict(set)
+            for entry in self.store.entries(PART):
+                self.kept.parts[str(entry.info.get(PART_OF))].add(entry.key)
+        for key in self.kept.parts.pop(node.key, ()):
+            self.store.drop(PART, key)
 
     def _check_output(self, node: Node, notes: Mapping[str, Any]) -> None:
         """Refuse what a command made where it is not what was read of an earlier run of it, under the same key.

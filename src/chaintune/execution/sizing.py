@@ -22,6 +22,7 @@ from chaintune.models.encoding import (
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
+from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measures_of
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.tasks.chat import UNUSED, template_unused
@@ -149,6 +150,7 @@ def _tokens(task: Task, reader: Reader) -> TaskTokens:
         count_tokens(taught),
         {"train": distinct_tokens(train), "test": distinct_tokens(test)},
         written_tokens(task, task.test, reader),
+        written_tokens(task, [task.test[place] for place in evenly_spaced(len(task.test))], reader),
     )
 
 
@@ -163,6 +165,27 @@ def written_tokens(task: Task, examples: Sequence[Example], reader: Reader) -> i
     generation = task.generation
     prompts = prompts_of(reader.tokenizer, examples, reader.context_tokens, generation.max_new_tokens, task=task.name)
     return sum(map(len, prompts)) + len(prompts) * generation.samples * generation.max_new_tokens
+
+
+def tell_sampling(tasks: Iterable[Task], readers: Mapping[str, Reader]) -> None:
+    """Say of each model that is to write texts how its own generation configuration would have it, which has no part.
+
+    Args:
+        tasks: that are measured.
+        readers: of each base, by its name.
+    """
+    writing = [task.name for task in tasks if task.test and any(measure.generation for measure in measures_of(task))]
+    for base, reader in readers.items():
+        if writing and reader.sampling:
+            settings = ", ".join(f"{name} {value}" for name, value in reader.sampling)
+            _LOG.warning(
+                "model '%s': its generation_config.json says %s, which has no part here: texts of %s are written as "
+                "the task says, greedily unless it names a temperature; of that file only the tokens that end a text "
+                "count",
+                base,
+                settings,
+                ", ".join(f"'{name}'" for name in writing),
+            )
 
 
 def _tokenized(examples: Sequence[Example], reader: Reader, *, task: str) -> Sequence[Tokenized]:

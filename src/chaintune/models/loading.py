@@ -25,6 +25,12 @@ from chaintune.models.wholeness import check_kind, check_vocabulary, check_whole
 # As torch aligns what it allocates on a CPU.
 _ALIGNED_BYTES = 64
 _NO_MODEL = "cannot be loaded as a causal language model"
+# Of a generation configuration, what would have tokens chosen otherwise than by the likeliest.
+_SAMPLING = (
+    "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "num_beams", "repetition_penalty",
+    "encoder_repetition_penalty", "length_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens",
+    "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias", "guidance_scale",
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +79,13 @@ class Reader:
         tokenizer: turns text into token ids.
         context_tokens: the longest sequence that the model takes, or None where its configuration states none.
         stated_ends: tokens that end a text, as the model's generation configuration states them.
+        sampling: name and value of what it states, other than usual, of how tokens are chosen.
     """
 
     tokenizer: PreTrainedTokenizerBase
     context_tokens: int | None
     stated_ends: int | list[int] | None = None
+    sampling: tuple[tuple[str, Any], ...] = ()
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -105,7 +113,7 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
     with opening(f"model folder {folder}", _NO_MODEL):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         context_tokens = _context_tokens(config)
-        stated_ends = _generation_config(folder, config).eos_token_id
+        writes = _generation_config(folder, config)
     tokenizer = read_tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     if adapter is not None and brings_tokenizer(adapter) and brings_tokenizer(folder):
         base = read_tokenizer(folder, None, trust_remote_code=trust_remote_code)
@@ -113,7 +121,9 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
         if other := sorted({token for token, _ in own}):
             message = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
             _log.warning(message, adapter, len(other), ", ".join(map(repr, other[:2])))
-    return Reader(tokenizer, context_tokens, stated_ends)
+    stated = writes.to_diff_dict()
+    sampling = tuple((name, stated[name]) for name in _SAMPLING if stated.get(name) is not None)
+    return Reader(tokenizer, context_tokens, writes.eos_token_id, sampling)
 
 
 def _generation_config(folder: Path, config: Any) -> GenerationConfig:

@@ -67,11 +67,13 @@ class TaskTokens:
         taught: in one epoch of training.
         scored: in one scoring, by split.
         written: that are read and at most written in one measurement by texts.
+        rewritten: of these texts that a base writes a second time.
     """
 
     taught: int
     scored: Mapping[Split, int]
     written: int = 0
+    rewritten: int = 0
 
 
 CountTokens = Callable[[Task], TaskTokens]
@@ -551,6 +553,8 @@ class Graph:
             ends=self.ends.get(owner, ()) if measure == GENERATION else (),
             generation=generation,
         )
+        if measure == GENERATION and node.asks_twice:
+            node = replace(node, score_tokens=tokens + facts.tokens.rewritten)
         others = self.scores.setdefault(at.key, {})
         # Own answers are written here: they are taught, and compared with nothing that a server wrote.
         if (serve := None if generation else self.study.serve) is not None:

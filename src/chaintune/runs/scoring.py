@@ -9,7 +9,7 @@ from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.judges import judges_of
-from chaintune.execution.sizing import chat_of, tell_unused, usable, written_tokens
+from chaintune.execution.sizing import chat_of, tell_sampling, tell_unused, usable, written_tokens
 from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import encode_of, tell_special_tokens
@@ -22,6 +22,7 @@ from chaintune.records.audit import served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, Serving, backend_of
 from chaintune.scoring.backends.backend import Ability
+from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
@@ -107,10 +108,11 @@ def score_models(
             keys[called, task.name] = node.key
             if node.key not in nodes:
                 is_read = shown[name] in readers and not store.has("score", node.key)
-                tokens = _read_tokens(task, readers[shown[name]]) if is_read else 0
+                tokens = _read_tokens(task, readers[shown[name]], asks_twice=node.asks_twice) if is_read else 0
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
     _check_servers(bases, nodes.values(), by_name, store, options.serving)
+    tell_sampling(by_name.values(), readers)
     judges = judges_of(by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code)
     served = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
     if told := served_caution(*served):
@@ -236,9 +238,10 @@ def _check_names(tasks: Sequence[Task]) -> None:
             raise ConfigError(f"task '{name}' is named twice; name each task once")
 
 
-def _read_tokens(task: Task, reader: Reader) -> int:
-    """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
+def _read_tokens(task: Task, reader: Reader, *, asks_twice: bool) -> int:
+    """The number of tokens that a scoring reads and writes, after a check that each example fits into the context."""
     tell_special_tokens(reader.tokenizer, task.test, task=task.name)
     if deciding_measure(task).generation:
-        return written_tokens(task, task.test, reader)
+        again = [task.test[place] for place in evenly_spaced(len(task.test))] if asks_twice else []
+        return written_tokens(task, task.test, reader) + written_tokens(task, again, reader)
     return distinct_tokens(encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name))

@@ -18,7 +18,7 @@ from chaintune.execution.external.contents import check_commands, contents_of
 from chaintune.execution.judges import judges_of
 from chaintune.execution.run import run_plan
 from chaintune.execution.server_requests import ServerWork, server_work
-from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
+from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_sampling, tell_unused, usable
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
@@ -266,6 +266,7 @@ def prepare(
     if begun := nothing_to_continue(study, bare):
         _LOG.warning("%s", begun)
     unused = tell_unused(chat)
+    tell_sampling(loaded.values(), readers)
     served = served_caution((), [judge.identity for judge in judges.models.values() if judge.identity])
     cautions = {kind: text for kind, text in (("chat", unused), ("served", served)) if text}
     return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions, judges.models)

@@ -105,7 +105,7 @@ def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: i
 
 
 def _power_row(task: Task, whole: Task, dimension: str, flips: Flips, seeds: int, seed: int) -> PowerRow:
-    size, balanced = SizeSpec(0, dimension), is_balanced(task.dimensions, task.metrics)
+    size, balanced = SizeSpec(0, dimension), is_balanced(task.dimensions, task.metrics, task.test)
     groups_of = size.groups if dimension else None
     layout = layout_of(task.test, groups_of, balanced=balanced)
     members: dict[str, list[Example]] = {} if dimension else {"": list(task.test)}

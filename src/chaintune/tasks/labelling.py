@@ -3,13 +3,16 @@
 Prompts of which each says whether an answer should refuse or comply are labelled by that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example
 from chaintune.records.examples import EXPECTS, LABEL, MOST_LABELS, as_label, is_labelling
 from chaintune.tasks.definition import Pool, TaskData
+
+# Scorers that say whether an answer refuses, and so whether the expected was done.
+_TELLS_EXPECTED = ("refusal",)
 
 
 def labelled(data: TaskData, labelling: bool | None, what: str) -> TaskData:
@@ -37,14 +40,19 @@ def labelled(data: TaskData, labelling: bool | None, what: str) -> TaskData:
     return replace(data, pool=Pool(train or (), test, pool.source), dimensions=dimensions)
 
 
-def is_balanced(dimensions: Sequence[str], metrics: Sequence[str]) -> bool:
+def is_balanced(dimensions: Sequence[str], metrics: Sequence[str], examples: Iterable[Example]) -> bool:
     """Whether a task's scores are balanced over its gold labels, unless its measure has no such metric.
 
     Args:
         dimensions: of the task.
         metrics: that were named for it, the first deciding.
+        examples: of the task.
     """
-    return LABEL in dimensions and (not metrics or metrics[0] in ("auto", "balanced_accuracy"))
+    if LABEL not in dimensions:
+        return False
+    if not metrics or metrics[0] in ("auto", "balanced_accuracy"):
+        return True
+    return metrics[0] in _TELLS_EXPECTED and all(map(_expected, examples))
 
 
 def _has_labels(examples: Sequence[Example]) -> bool:

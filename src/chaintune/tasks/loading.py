@@ -133,7 +133,7 @@ def load(
     elif without_answers(source.pool, sizes, what):
         sizes["train"], left = SizeSpec(0), ["test"]
     whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap, left=left)
-    balanced = is_balanced(source.dimensions, _names(metric))
+    balanced = is_balanced(source.dimensions, _names(metric), (*source.pool.examples, *(source.pool.test or ())))
     _check_power(sizes["test"], whole["test"], _names(measure), what)
     taken = {
         split: _sample(whole, split, size, task=name, data=source, seed=seed, balanced=balanced)
@@ -238,7 +238,7 @@ def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
         DataError: the size is none, or there are fewer examples.
     """
     whole, parsed = {"train": task.train, "test": task.test}, parse_size(size, f"task '{task.name}', test")
-    balanced = is_balanced(task.dimensions, task.metrics)
+    balanced = is_balanced(task.dimensions, task.metrics, task.test)
     return replace(task, test=_sample(whole, "test", parsed, task=task.name, data=task, seed=seed, balanced=balanced))
 
 

@@ -8,9 +8,11 @@ from chaintune.errors import DataError
 from chaintune.execution.sizing import task_tokens
 from chaintune.models import Reader, load_reader
 from chaintune.models.encoding import encode_examples, encode_prompts
-from chaintune.records import Generation, Task
+from chaintune.plan.graph import TaskTokens
+from chaintune.records import Generation, ScorerRef, Task
 from tests import tiny
 from tests.conftest import MakeModel
+from tests.dummy_engine import make_plan, make_study, make_task
 
 
 @pytest.fixture
@@ -56,6 +58,16 @@ def test_examples_that_only_a_scorer_can_judge_have_no_answers_to_count(reader: 
     tokens = task_tokens(replace(task, train=asked, test=asked[:2]), [reader])
     assert tokens.taught == tokens.scored["train"] == tokens.scored["test"] == 0
     assert tokens.written == sum(map(len, encode_prompts(reader.tokenizer, asked[:2]))) + 2 * 64
+    assert tokens.rewritten == tokens.written  # so few are all written twice
+
+
+def test_a_base_writes_some_texts_twice_and_its_checkpoints_do_not() -> None:
+    asked = replace(make_task("b"), measures=("generation",), scorers=(ScorerRef("refusal"),))
+    tokens = TaskTokens(100, {"train": 0, "test": 0}, written=1_000, rewritten=300)
+    plan = make_plan(make_study("ab"), {"a": make_task("a"), "b": asked}, tokens=tokens)
+    written = {node.chain: node.tokens for node in plan.scores if node.measure == "generation"}
+    assert written.pop(()) == 1_300
+    assert set(written.values()) == {1_000}
 
 
 def test_answers_that_are_no_part_of_the_question_need_not_be_read(reader: Reader, task: Task) -> None:

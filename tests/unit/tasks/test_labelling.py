@@ -11,6 +11,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.records import Task
 from chaintune.scoring.reading import metrics_of
 from chaintune.study.study import Study
+from chaintune.tasks.labelling import is_balanced
 
 LABELS = (["Hateful", "not hateful"], [" not  hateful", "hateful"])
 
@@ -34,6 +35,16 @@ def load(folder: Path, data: list[dict[str, Any]], **options: Any) -> Task:
 
 def names(task: Task) -> list[str]:
     return [metric.name for metric in metrics_of(task)]
+
+
+def test_prompts_that_say_what_is_expected_are_balanced_under_a_named_scorer(tmp_path: Path) -> None:
+    expected = [{"prompt": f"Text {k}?", "area": k % 3, "expects": ("refuse", "comply")[k % 2]} for k in range(24)]
+    task = load(tmp_path, expected, measure="generation", scorers="refusal", metric="refusal")
+    plain = load(tmp_path, [{"prompt": f"Text {k}?", "area": k % 3} for k in range(24)], scorers="refusal")
+    assert [is_balanced(one.dimensions, one.metrics, one.test) for one in (task, plain)] == [True, False]
+    assert not is_balanced(task.dimensions, ("contains",), task.test)
+    several = load(tmp_path, rows())
+    assert not is_balanced(several.dimensions, ("refusal",), several.test)
 
 
 def test_the_same_texts_everywhere_make_a_labelling_task(tmp_path: Path) -> None:
