@@ -21,7 +21,12 @@ def check_reference(reference: str) -> None:
 
 
 def reference_chains(chain: Chain, task: str, reference: ForgettingFrom) -> list[Chain]:
-    """The parts of a chain from one of which the forgetting of a task at its end is counted."""
+    """The parts of a chain from one of which the forgetting of a task at its end is counted.
+
+    That of a task which the chain never teaches is counted from the base.
+    """
+    if not any(task in step.tasks for step in chain):
+        return [()]
     if reference == "best":
         return [chain[:stage] for stage in range(1, len(chain))]
     single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}

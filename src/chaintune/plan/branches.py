@@ -12,7 +12,7 @@ from chaintune.records.mitigations import BY_GROUPS
 from chaintune.scoring.chat_rows import check_outcomes
 from chaintune.scoring.scorers.metric import scorer_of
 from chaintune.study.external import ChainItem, ExternalStage, task_of
-from chaintune.study.mitigations import MitigationItem, was_lost
+from chaintune.study.mitigations import MitigationItem, acts_on
 from chaintune.study.study import Study
 from chaintune.tasks.sizes import dose_size
 from chaintune.tasks.unanswered import are_prompts
@@ -83,7 +83,7 @@ class Branch:
 
     @property
     def trained(self) -> Chain:
-        """The plain chain's part that ends with the last training on the lost task."""
+        """The plain chain's part that ends with the last training on the lost task; the base where there is none."""
         if self.mitigated is None:
             return ()
         return self.mitigated.chain[: _learned_at(self.mitigated.task, self.mitigated.chain)]
@@ -104,16 +104,36 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
         if not train or are_prompts(train):
             why = _PROMPTS if are_prompts(train or test) else "its train split is empty"
             raise DataError(f"task '{name}' is trained on in a chain, and {why}")
+    for item in study.mitigations:
+        _check_taught(item, tasks[item.task])
     mitigations = [resolved(item, tasks) for item in study.mitigations]
     branches: list[Branch] = []
     for chain in study.chains:
         plain = tuple(map(_plain, chain))
         branches.append(Branch(plain))
         for item in mitigations:
-            if was_lost(item.task, chain):
+            if acts_on(item.spec, chain):
                 settings = [one for one in item.spec.settings if not item.spec.is_nothing(one[1])]
                 branches += [_branch(item, plain, setting, tasks) for setting in settings]
     return branches
+
+
+def _check_taught(item: MitigationItem, task: Task) -> None:
+    """Refuse a mitigation that would teach, or look at, training examples which its task does not have.
+
+    Raises:
+        DataError: it has none, or they have no answers.
+    """
+    if isinstance(item.spec, AnswersSpec):  # which a checkpoint answers itself
+        return
+    if (isinstance(item.spec, DoseSpec) or item.spec.protected_examples) and (
+        not task.train or are_prompts(task.train)
+    ):
+        why = "it has none ('train: none')" if not task.train else "these have no answers"
+        raise DataError(
+            f"mitigation {item.kind} of '{task.name}': it needs training examples of the task with answers, and {why}; "
+            "give it a size and targets, or take a mitigation that reads no data, such as l2sp"
+        )
 
 
 def _reads_data(item: ChainItem) -> bool:
@@ -150,7 +170,7 @@ def _steps(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Map
         case "instead of the chain":
             return (_joint(item, plain, value, tasks),)
         case "later stages" | "from the learning stage" as place:
-            first = learned - (place == "from the learning stage")
+            first = max(learned - (place == "from the learning stage"), 0)
             return (*plain[:first], *(_changed(item, step, value, tasks) for step in plain[first:]))
 
 
@@ -234,8 +254,8 @@ def _own(spec: AnswersSpec, prompts: Task) -> OwnAnswers:
 
 
 def _learned_at(task: str, chain: Chain) -> int:
-    """Steps done when a chain has learned a task for the last time."""
-    return max(stage for stage, step in enumerate(chain, start=1) if task in step.tasks)
+    """Steps done when a chain has learned a task for the last time; 0 where it never teaches it."""
+    return max((stage for stage, step in enumerate(chain, start=1) if task in step.tasks), default=0)
 
 
 def resolved(item: MitigationItem, tasks: Mapping[str, Task]) -> MitigationItem:

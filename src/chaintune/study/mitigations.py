@@ -11,7 +11,7 @@ from chaintune.records.mitigations import BY_GROUPS
 from chaintune.study.chains import Chain
 from chaintune.study.external import ExternalStage, label_of, task_of
 from chaintune.study.schema import check_recipe
-from chaintune.tuning.mitigations import MITIGATIONS, AnswersSpec, DoseSpec, Mitigation, MitigationSpec
+from chaintune.tuning.mitigations import MITIGATIONS, AnswersSpec, BetweenSpec, DoseSpec, Mitigation, MitigationSpec
 from chaintune.tuning.mitigations.specs import as_text
 
 
@@ -84,9 +84,10 @@ def _read_item(value: Any, at: KeyPath, tasks: Sequence[str], source: Source) ->
     return MitigationItem(kind, spec) if spec else None
 
 
-def was_lost(task: str, chain: Chain) -> bool:
-    """Whether a chain learns a task and ends with another."""
-    return task in map(task_of, chain) and task_of(chain[-1]) != task
+def acts_on(spec: MitigationSpec, chain: Chain) -> bool:
+    """Whether a chain learns a mitigation's task and ends with another, or never teaches it and need not."""
+    teaches = spec.task in map(task_of, chain)
+    return task_of(chain[-1]) != spec.task if teaches else spec.untaught
 
 
 def _checked(
@@ -95,9 +96,12 @@ def _checked(
     """A mitigation of a task that some chain learns and then trains away from."""
     if spec.task not in tasks:
         source.report((*at, "task"), f"no task is named '{spec.task}'; {nearest(spec.task, tasks)}")
-    elif chains and not any(was_lost(spec.task, chain) for chain in chains):
+    elif chains and not any(acts_on(spec, chain) for chain in chains):
+        never = any(spec.task not in map(task_of, chain) for chain in chains)
+        way_out = "; 'untaught: true' has it act on chains that never teach it" if never else ""
         source.report(
-            (*at, "task"), f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back"
+            (*at, "task"),
+            f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back{way_out}",
         )
     check_distinct([value for _, value in spec.settings], (*at, spec.varied), source)
     if isinstance(spec, DoseSpec) and spec.who not in BY_GROUPS and spec.by is not None:
@@ -122,9 +126,20 @@ def _check_prompts(spec: AnswersSpec, at: KeyPath, tasks: Sequence[str], source:
 
 
 def _check_acts(item: MitigationItem, at: KeyPath, chains: Sequence[Chain], source: Source) -> None:
-    """Note a mitigation that would act while a stage trains which another program trains."""
+    """Note a mitigation that would act where a task was never taught, or while another program trains a stage."""
+    if item.spec.untaught and item.mitigation.place == "instead of the chain":
+        source.report(
+            (*at, "untaught"),
+            f"{item.kind} teaches the tasks of a chain at once, and this one is none of them; add it to the chain, or "
+            "take rehearse",
+        )
+    if item.spec.untaught and isinstance(item.spec, BetweenSpec) and item.spec.toward == "trained":
+        source.report(
+            (*at, "toward"),
+            f"no checkpoint of a chain that never teaches '{item.task}' learned it; write 'toward: base'",
+        )
     for chain in chains:
-        if not was_lost(item.task, chain):
+        if not acts_on(item.spec, chain):
             continue
         elsewhere = [step for step in trained_with(item, chain) if isinstance(step, ExternalStage)]
         if elsewhere:
@@ -139,14 +154,14 @@ def _check_acts(item: MitigationItem, at: KeyPath, chains: Sequence[Chain], sour
 
 def trained_with(item: MitigationItem, chain: Chain) -> Chain:
     """The steps of a chain that a mitigation trains in another way than the plain chain."""
-    learned = max(stage for stage, step in enumerate(chain, start=1) if task_of(step) == item.task)
+    learned = max((stage for stage, step in enumerate(chain, start=1) if task_of(step) == item.task), default=0)
     match item.mitigation.place:
         case "instead of the chain":
             return chain
         case "later stages":
             return chain[learned:]
         case "from the learning stage":
-            return chain[learned - 1 :]
+            return chain[max(learned - 1, 0) :]
         case _:
             return ()
 

@@ -7,7 +7,7 @@ from chaintune.config.source import Source
 from chaintune.study.chains import MOST_JOBS, Chain
 from chaintune.study.external import ChainItem
 from chaintune.study.knobs import Knobs
-from chaintune.study.mitigations import MitigationItem, was_lost
+from chaintune.study.mitigations import MitigationItem, acts_on
 
 _EVERY_STAGE = ("later stages", "from the learning stage")
 
@@ -63,5 +63,5 @@ def _mitigated(chains: Sequence[Chain], mitigations: Sequence[MitigationItem]) -
         len(item.spec.settings) * (len(chain) if item.mitigation.place in _EVERY_STAGE else 1)
         for item in mitigations
         for chain in chains
-        if was_lost(item.task, chain)
+        if acts_on(item.spec, chain)
     )

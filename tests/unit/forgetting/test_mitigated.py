@@ -13,6 +13,7 @@ from chaintune.records import (
     Checkpoint,
     CheckpointScores,
     Estimate,
+    ForgettingFrom,
     MitigationRef,
     ResultRow,
     Role,
@@ -102,6 +103,30 @@ def test_joint_training_is_held_to_where_the_task_was_learned(rows: list[ResultR
     (unknown,) = [row for row in rows if row.chain == "s+c" and row.metric == "extra_seconds"]
     assert math.isnan(unknown.estimate.value)
     assert "not known" in unknown.estimate.reason
+
+
+@pytest.mark.parametrize("reference", ["trained", "best", "base", "previous"])
+def test_what_a_chain_never_teaches_is_counted_from_the_base(reference: ForgettingFrom) -> None:
+    plain, replay = (ChainStep.plain("c"),), ChainStep("s@50%", (), "replay", 0.5)
+    held = (MitigationRef("replay", "replay", "s", plain, ("c",), 0.5),)
+
+    def at(
+        chain: tuple[ChainStep, ...], right: tuple[int, int], held: tuple[MitigationRef, ...] = (), *, final: bool
+    ) -> CheckpointScores:
+        scores = {task: scored((n, n), task, grouped=False) for task, n in zip("sc", right, strict=True)}
+        return CheckpointScores(Checkpoint("m", chain, (), 0), scores, held, 1.0, 1.0, final=final)
+
+    checkpoints = [
+        at((), (35, 10), final=False),
+        at(plain, (15, 34), final=True),
+        at((*plain, replay), (30, 33), held, final=True),
+    ]
+    how: dict[str, Any] = {"roles": ROLES, "resamples": 300, "forgetting_from": reference}
+    rows = summarise(checkpoints, study="made-up", **how)
+    assert value(rows, "forgetting", "c", task="s") == pytest.approx(40 / N)
+    assert value(rows, "forgetting", "c>s@50%", task="s") == pytest.approx(10 / N)
+    assert value(rows, "recovery", "c>s@50%") == pytest.approx(30 / 40)
+    assert value(rows, "price", "c>s@50%", task="c") == pytest.approx(2 / N)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_the_detectable_change_of_scores_between_0_and_1_is_shown_four_times_in_
         low, high = (
             ((low + high) / 2, high) if lost((low + high) / 2, 20_000).mean() < least else (low, (low + high) / 2)
         )
-    p_values = [means(Sample.of(found, lost(high), resamples=1))[column].p_value for _ in range(60)]
+    p_values = [means(Sample.of(found, lost(high), resamples=50))[column].p_value for _ in range(60)]
     assert 0.6 <= float(np.mean(np.array(p_values) <= 0.05)) <= 0.95
     # Nearly twice the half-width of an interval, in a normal law 1.43 times.
     assert least <= 1.9 * special.ndtri(0.975) * float(lost(0.0, 20_000).std()) / np.sqrt(found.n[column])

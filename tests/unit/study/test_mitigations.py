@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, DataError
 from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan, Readers
@@ -69,6 +69,47 @@ def test_a_mitigation_is_a_branch_that_says_what_it_is_held_against(mitigation: 
     assert len(plan.stages) == (4 if "sam" in mitigation else 3)
     again = Study.from_mapping(make_study("ab", **AB, mitigations=[mitigation]).to_mapping())
     assert make_plan(again).cells == plan.cells
+
+
+UNTAUGHT: list[tuple[dict[str, Any], str]] = [
+    ({"replay": {"dose": [0.25]}}, "b>a@25%"),
+    ({"replay": {"dose": [0.25], "who": "targeted"}}, "b>a@25% targeted by side"),
+    ({"rehearse": {"dose": [0.25]}}, "b with a@25%"),
+    ({"interpolate": {"toward": "base", "fraction": [0.5]}}, "b>50% back to base"),
+    ({"l2sp": {"strength": [0.1]}}, "b with l2sp 0.1"),
+    ({"ewc": {"strength": [100]}}, "b with ewc 100"),
+    ({"sam": {}}, "b with sam 0.05"),
+    ({"ema": {}}, "b with ema 0.99"),
+    ({"freeze": {"parts": "layers.0"}}, "b with freeze layers.0"),
+    ({"osf": {}}, "b with osf 0.5"),
+]
+
+
+@pytest.mark.parametrize(("mitigation", "chain"), UNTAUGHT, ids=[chain for _, chain in UNTAUGHT])
+def test_chains_that_never_teach_a_task_are_mitigated_where_it_says_so(mitigation: dict[str, Any], chain: str) -> None:
+    ((kind, how),) = mitigation.items()
+    plan = planned({kind: how | {"task": "a", "untaught": True}}, chains=[["b"], ["a", "b"], ["b", "a"]])
+    held = {cell.checkpoint.labels: cell.mitigates for cell in plan.cells if cell.mitigates}
+    first = next(iter(held))
+    assert ">".join(first) == chain
+    assert len(held) == 2  # the other one learns it and loses it
+    (mitigated,) = held[first]
+    assert (mitigated.chain, mitigated.task, mitigated.keep) == (synthetic.chain("b"), "a", ("b",))
+    if how.get("who") == "targeted":
+        weighed = [node.chain for node in plan.scores if node.split == "train"]
+        assert set(weighed[:2]) == {(), ("b",)}
+    without = {">".join(cell.checkpoint.labels) for cell in planned(chains=[["b"]]).cells}
+    assert without == {"", "b"}
+
+
+def test_a_task_without_answers_to_train_on_is_not_replayed() -> None:
+    study = make_study("ab", chains=[["b"]], mitigations=[{"replay": {"task": "a", "untaught": True, "dose": [0.5]}}])
+    for train, why in (
+        ((), "it has none"),
+        ((replace(make_task("a").train[0], target=None),), "these have no answers"),
+    ):
+        with pytest.raises(DataError, match=f"mitigation replay of 'a': it needs training examples .* {why}"):
+            make_plan(study, {"a": replace(make_task("a"), train=train), "b": make_task("b")})
 
 
 def tasks_of(cell: Cell) -> tuple[tuple[str, ...], ...]:
@@ -229,6 +270,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"ecw": {"task": "a"}}, "unknown key 'ecw'; did you mean 'ewc'"),
     "never learned": ({"ewc": {"task": "c", "strength": [1]}}, "no chain learns 'c' and then another task"),
     "never lost": ({"sam": {"task": "b"}}, "no chain learns 'b' and then another task"),
+    "no chain teaches it at once": ({"joint": {"task": "c", "untaught": True}}, "joint.untaught: .* take rehearse"),
+    "no checkpoint learned it": (
+        {"interpolate": {"task": "c", "untaught": True, "fraction": [0.5]}},
+        "interpolate.toward: no checkpoint of a chain that never teaches 'c' learned it; write 'toward: base'",
+    ),
+    "never taught": ({"ewc": {"task": "c", "strength": [1]}}, "'untaught: true' has it act on chains that never"),
     "dose above 1": (
         {"rehearse": {"task": "a", "dose": [5]}},
         "a number (greater than|of at least) 0 and at most 1, got 5",

@@ -23,11 +23,13 @@ class MitigationSpec(Spec):
     Attributes:
         task: that is learned, lost later, and should come back.
         recipe: fields in which the stages with the mitigation differ from those without.
+        untaught: act on chains that never teach the task too; its loss is then counted from the base.
         varied: name of the field whose values are branches of their own; empty where there is one branch.
     """
 
     task: Annotated[str, BeforeValidator(as_name)]
     recipe: dict[str, Any] = Field(default_factory=dict)
+    untaught: bool = False
 
     varied: ClassVar[str] = ""
 
