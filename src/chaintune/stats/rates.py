@@ -130,13 +130,20 @@ class Differences:
     falls: Rates
 
     @classmethod
-    def of(cls, design: Design, values: Floats, by_seed: Floats) -> "Differences":
-        """Of each group of the design, from means over seeds, and each seed's.
+    def of(cls, design: Design, values: Floats, by_seed: Floats | None = None) -> "Differences":
+        """Of each group of the design.
+
+        Args:
+            design: clusters and groups of the examples.
+            values: of each example, the mean over the seeds.
+            by_seed: a seed at a time; None and they count as shares, which scatter most.
 
         Shape: values `[E]`, by_seed `[S, E]`.
         """
+        sides = [(np.maximum(sign * values, 0.0), sign) for sign in (1, -1)]
         parts = [
-            (np.maximum(sign * values, 0.0), (np.maximum(sign * by_seed, 0.0) ** 2).mean(axis=0)) for sign in (1, -1)
+            (side, side if by_seed is None else (np.maximum(sign * by_seed, 0.0) ** 2).mean(axis=0))
+            for side, sign in sides
         ]
         several = [
             [
