@@ -10,11 +10,13 @@ from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
 from chaintune.records import Curvature, Example, Limits, Space, Task, Who, examples_digest
+from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.study import study
 from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks.chat import RunMode
 
 if TYPE_CHECKING:
+    from chaintune.execution.server_requests import ServerWork
     from chaintune.models import LoadedModel
     from chaintune.runs.mitigation import Mitigations
     from chaintune.runs.session import StudyResults, Watcher
@@ -207,6 +209,7 @@ def _in_fp32(
     overrides=NAMES,
     executor=str,
     address=str,
+    serving=Serving,
 )
 def mitigate(
     model: str | Path,
@@ -233,6 +236,8 @@ def mitigate(
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
+    serving: Serving = AS_USUAL,
+    allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
 ) -> "Mitigations":
     """The recovery and the price of replaying doses of a lost task; writes the model of the recommended dose.
 
@@ -264,6 +269,8 @@ def mitigate(
         command: as it was typed, for the provenance.
         trust_remote_code: run Python code that comes with a model.
         allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
+        serving: how servers are asked, of scorers with a model.
+        allow: called with what servers are about to be asked, where there is something; raises where that is too much.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -297,7 +304,8 @@ def mitigate(
     recommend((), limits)  # refuses an invalid target or margin before hours are spent
     session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
-    results = session.run(folder, RunOptions(executor, address, max_store, watch), command=command, limits=limits)
+    run_options = RunOptions(executor, address, max_store, watch, serving, allow)
+    results = session.run(folder, run_options, command=command, limits=limits)
     write_report(folder, session.tasks)
     choices = recommend(results.rows, limits)
     if not choices:
