@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, RunFlags
@@ -148,19 +147,9 @@ class ScoreFlags(RunFlags):
             devices=self.devices,
             trust_remote_code=self.trust_remote_code,
             allow_unused=self.allow_unused or (),
-            serve=_as_serve(self.serve),
+            serve=self.serve,
             server_logs=server_logs,
         )
-
-
-def _as_serve(text: str | None) -> Any:
-    """A command as it stands, or the keys of `serve` where they are written as in a study file."""
-    if text is None or not text.lstrip().startswith("{command"):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--serve {text!r}: expected a command, or {{command: ..., measures: [choice]}}") from error
 
 
 @dataclass(frozen=True)

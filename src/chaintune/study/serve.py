@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from chaintune.config.source import Source, plain_mapping
@@ -126,8 +127,21 @@ class Serve:
 
 
 def as_serve(value: Any) -> Any:
-    """A command alone as the mapping that it stands for."""
-    return {"command": value} if isinstance(value, str) else value
+    """A command alone as the mapping that it stands for; text that is a mapping, as an option has it, as that."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("{command:"):
+        return {"command": value}
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"expected a command, or {{command: ..., measures: [choice]}}, got {value!r}") from None
+
+
+class _ServeFile(Spec):
+    """What holds nothing but `serve`."""
+
+    serve: Annotated[ServeSpec, BeforeValidator(as_serve)]
 
 
 def serve_of(spec: ServeSpec, folder: Path) -> Serve:
@@ -147,8 +161,8 @@ def read_serve(value: ServeArgument) -> Serve | None:
     """
     if value is None or isinstance(value, Serve):
         return value
-    source: Source = plain_mapping({"serve": as_serve(value)}, "serve")
-    spec = check(ServeSpec, source.data["serve"], ("serve",), source)
+    source: Source = plain_mapping({"serve": value}, "serve")
+    file = check(_ServeFile, source.data, (), source)
     source.stop_if_wrong()
-    assert spec is not None  # noqa: S101 - a problem was noted otherwise
-    return serve_of(spec, Path.cwd())
+    assert file is not None  # noqa: S101 - a problem was noted otherwise
+    return serve_of(file.serve, Path.cwd())

@@ -56,6 +56,14 @@ def test_what_cannot_be_started_is_refused(serve: Any, said: str) -> None:
         read_serve(serve)
 
 
+def test_an_option_takes_a_command_or_the_keys_of_a_study_file() -> None:
+    assert read_serve(COMMAND) == Serve(COMMAND)
+    assert read_serve(f"{{command: '{COMMAND}', measures: choice, ready: 5}}") == Serve(COMMAND, ("choice",), 5.0)
+    assert read_serve({"command": COMMAND}) == read_serve(Serve(COMMAND)) == Serve(COMMAND)
+    with pytest.raises(ConfigError, match=r"expected a command, or \{command: "):
+        read_serve("{command: ")
+
+
 def test_places_are_quoted_and_the_shells_own_left_alone() -> None:
     serve = Serve("HOME=${HOME} serve {model} --port {port} --json '{\"a\": 1}'", adapters="--lora {name}={adapter}")
     plain = serve.filled(model=Path("/a b"), port=7)
