@@ -183,10 +183,12 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     )
     left = [number_of(len(part), one, several) for part, one, several in further if part]
     uncounted = f"not counted: {' and '.join(left)}; " if left else ""
+    held = max((node.held_bytes for node in plan.stages), default=0)
+    beside = f"; beside its model a stage holds up to {held / 1e6:.1f} MB of what its parent predicts" if held else ""
     stages, scores = number_of(ahead.stages, "stage"), number_of(ahead.scores, "score")
     return (
         f"to do: {stages} ({ahead.train_tokens:,} tokens), {scores} ({ahead.score_tokens:,} tokens); time {seconds}; "
-        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free{copies}"
+        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free{copies}{beside}"
     )
 
 

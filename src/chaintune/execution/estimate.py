@@ -189,7 +189,7 @@ def node_seconds(
 
 
 def _guess(rates: Rates, node: Node) -> Rate:
-    if isinstance(node, ScoreNode) and node.measure == GENERATION:
+    if isinstance(node, ScoreNode) and (node.measure == GENERATION or node.generation):
         return Rate(rates.guessed["score"].tokens_per_second * _WRITING_SHARE)
     return rates.guessed["stage" if node.kind == "stage" else "score"]
 

@@ -154,6 +154,8 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
 def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, Tokens]]:
     """The text of each example's turns with the words that open an answer behind them, and its token ids.
 
+    Of a conversation without a turn it is what opens the user's.
+
     Args:
         tokenizer: of the model.
         examples: whose prompts are turns.
@@ -168,6 +170,9 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     encoded: dict[int, tuple[str, Tokens]] = {}
     for (chat, special), places in kinds.items():
         rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
+        if begun := [place for place in places if not examples[place].prompt]:
+            encoded |= dict.fromkeys(begun, rendering.user_opening())
+            places = [place for place in places if examples[place].prompt]
         histories = [turns for place in places if isinstance(turns := examples[place].prompt, tuple)]
         texts = [rendering.opened(examples[place].id, turns) for place, turns in zip(places, histories, strict=True)]
         encoded |= dict(zip(places, zip(texts, rendering.tokens(histories, opens=True), strict=True), strict=True))
@@ -227,6 +232,13 @@ class _Rendering:
                 "'chat_template'"
             ) from error
         return text
+
+    def user_opening(self) -> tuple[str, Tokens]:
+        """What the template writes before the content of a conversation's first turn, a user's, and its token ids."""
+        (whole,) = self.texts([(Message("user", _PROBE),)], opens=False)
+        text = whole.partition(_PROBE)[0]
+        # The template writes BOS itself where it wants one.
+        return text, tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def before(self, history: Sequence[Message], opened: str) -> tuple[str, str]:
         """The text before an answer to some turns, and the blanks behind it where there is nothing else."""

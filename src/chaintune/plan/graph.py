@@ -42,6 +42,7 @@ from chaintune.records.mitigations import BY_SCORES
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
+from chaintune.scoring.measures.own_turns import OWN_TURNS
 from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
 from chaintune.scoring.scorers.metric import configured, expects
 from chaintune.study.external import ExternalStage
@@ -49,6 +50,7 @@ from chaintune.study.schema import CurvatureSpec
 from chaintune.study.serve import Serve
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
+from chaintune.tasks.free import is_open
 from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
 
 STAGE_FORMAT = 3
@@ -447,7 +449,7 @@ class Graph:
     def _targets(self, task: str, own: OwnAnswers | None) -> frozenset[type]:
         """Classes of the targets that a task's data have, or own answers to its prompts."""
         facts = self.facts[task]
-        return frozenset({Reference}) if own and facts.own[0] == GENERATION else facts.targets
+        return frozenset({Reference}) if own and facts.own[0] != CHOICE else facts.targets
 
     def _external(self, operation: External, base: str, seed: int) -> dict[str, Any]:
         """The part of a stage's key that says what another program makes it of."""
@@ -550,7 +552,7 @@ class Graph:
             variant=at.variant if labels else (),
             score_tokens=tokens,
             template=self.templates.get((owner, task), ""),
-            ends=self.ends.get(owner, ()) if measure == GENERATION else (),
+            ends=self.ends.get(owner, ()) if measure == GENERATION or generation else (),
             generation=generation,
         )
         if measure == GENERATION and node.asks_twice:
@@ -578,6 +580,7 @@ def own_question(task: Task) -> tuple[str, str]:
     Of choices it is the likeliest, by the measurement that targeted replay reads too; of any other it writes a text.
     """
     name = CHOICE if targets_of(task.train) == {Choices} else GENERATION
+    name = OWN_TURNS if all(map(is_open, task.train)) else name
     return name, MEASURES.get(name).digest(task.train)
 
 

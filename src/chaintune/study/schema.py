@@ -185,6 +185,7 @@ class TaskSpec(Spec):
         train, test: a number, `N per DIMENSION`, `all` (None), or `none`, which teaches or measures nothing.
         path, test_path, use, hub, config, split, columns, unusable, lm_eval, fewshot, include_path: where the data is;
             see `tasks.DataOptions`.
+        free: conversations that a model begins itself, in place of data.
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
@@ -217,6 +218,7 @@ class TaskSpec(Spec):
     lm_eval: str | None = None
     fewshot: Annotated[Whole, Field(ge=0, le=1_000)] | None = None
     include_path: str | None = None
+    free: Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)] | None = None
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: SkipValidation[dict[str, Any]] = Field(default_factory=dict)  # `check_recipe` looks at it

@@ -139,9 +139,9 @@ class Study:
     @property
     def taught(self) -> frozenset[str]:
         """Names of the tasks of which anything is taught."""
-        replayed = (getattr(item.spec, "task", None) for item in self.mitigations)
+        replayed = {getattr(item.spec, name, None) for item in self.mitigations for name in ("task", "prompts")}
         named = {task_of(item) for chain in self.chains for item in chain}
-        return frozenset(filter(None, {*named, *replayed}))
+        return frozenset(filter(None, named | replayed))
 
     @property
     def external(self) -> tuple[ExternalStage, ...]:

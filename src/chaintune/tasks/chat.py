@@ -177,7 +177,9 @@ def template_unused(tasks: Sequence[str], models: Sequence[str] = ()) -> str:
 
 def own_system(examples: Sequence[Example]) -> int:
     """How many conversations begin with a system text of their own."""
-    return sum(not isinstance(one.prompt, str) and one.prompt[0].role == _SYSTEM for one in examples)
+    return sum(
+        not isinstance(one.prompt, str) and any(turn.role == _SYSTEM for turn in one.prompt[:1]) for one in examples
+    )
 
 
 def _is_asked(example: Example, mode: ChatMode, *, continued: bool) -> bool:
@@ -199,6 +201,8 @@ def _as_turns(example: Example, chat: Chat, system: str, what: str) -> Example:
         turns = (Message(_USER, turns),)
     else:
         chat = replace(chat, fallback=False)
+        if system and not turns:
+            raise ConfigError(f"{what}: a model begins its conversations, so nothing stands before; leave 'system' out")
     first = () if not system or turns[0].role == _SYSTEM else (Message(_SYSTEM, system),)
     return replace(example, prompt=(*first, *turns), chat=chat)
 
@@ -208,7 +212,7 @@ def _as_text(example: Example, what: str) -> Example:
     if isinstance(turns, str):
         return example
     texts = all(isinstance(answer, str) for answer in example.answers)
-    if len(turns) > 1 or turns[0].role != _USER or turns[0].extra or not texts:
+    if len(turns) != 1 or turns[0].role != _USER or turns[0].extra or not texts:
         raise DataError(
             f"{what}: 'chat: off' reads one turn of a user as plain text, and example '{example.id}' has "
             f"{len(turns)} turns ({', '.join(turn.role for turn in turns[:5])}) or calls tools; leave it out"

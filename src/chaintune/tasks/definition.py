@@ -30,6 +30,7 @@ class DataOptions(TypedDict, total=False):
         lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
         fewshot: samples that lm-eval puts in front of each question.
         include_path: a folder with lm-eval task files of your own.
+        free: how many conversations a model begins itself, in place of any data.
     """
 
     path: Path | str | None
@@ -44,6 +45,7 @@ class DataOptions(TypedDict, total=False):
     lm_eval: str | None
     fewshot: int | None
     include_path: Path | str | None
+    free: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ SHOWN = 5
     lm_eval=str,
     fewshot=Integral,
     include_path=PATH,
+    free=Integral,
 )
 def load(
     name: str,

@@ -9,6 +9,7 @@ from typing import Any
 from chaintune.errors import ConfigError, nearest
 from chaintune.records import Role
 from chaintune.tasks.definition import GENERATED, TaskData
+from chaintune.tasks.free import read_free
 from chaintune.tasks.hub_items import read_hub
 from chaintune.tasks.items import check_unusable
 from chaintune.tasks.lm_eval_items import PREFIX, read_lm_eval
@@ -48,6 +49,8 @@ def source_kind(name: str, options: Options) -> str:
         return KNOWN
     if "lm_eval" in options or name.startswith(PREFIX):
         return "lm_eval"
+    if "free" in options:
+        return "free"
     return "hub" if "hub" in options else "file" if {"path", "rows"} & options.keys() else KNOWN
 
 
@@ -72,7 +75,7 @@ def refusals(name: str, role: Role | None, options: Options, *, taught: bool) ->
             what = f"{source.what} has a shape of its own and" if shape else source.what
             meant = "choose another name for data of yours" if shape else nearest(option, source.takes)
             yield option, f"{what} takes no '{option}'; {meant}"
-    if role is None and (source.needs_role or taught) and kind != KNOWN:
+    if role is None and (source.needs_role or taught) and kind not in (KNOWN, "free"):
         yield "role", f"{source.what} needs a role, 'safety' or 'capability'"
 
 
@@ -133,4 +136,5 @@ SOURCES: Mapping[str, TaskSource] = {
         read_lm_eval,
         needs_role=False,
     ),
+    "free": TaskSource("a task of conversations that a model begins", ("free",), read_free, needs_role=False),
 }

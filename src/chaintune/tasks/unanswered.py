@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from chaintune.errors import ConfigError, DataError, number_of
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool
+from chaintune.tasks.free import is_open
 from chaintune.tasks.sizes import SizeSpec
 
 
@@ -24,6 +25,10 @@ def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str)
         return False
     if test is not None and test.is_none:
         return False  # a mitigation may have them answered
+    if any(map(is_open, pool.examples)):
+        raise ConfigError(
+            f"{what}, test: a model writes its prompts, so nothing of it can be tested; write 'test: none'"
+        )
     if train is not None:
         raise ConfigError(
             f"{what}, train: its prompts have no answers, so there is nothing to teach; leave 'train' out, or write "

@@ -9,7 +9,7 @@ MEASURES = Registry(
     Measure,
     {
         name: f"chaintune.scoring.measures.{name}:MEASURE"
-        for name in ("choice", "likelihood", "preference", "reference", "generation")
+        for name in ("choice", "likelihood", "preference", "reference", "generation", "own_turns")
     },
 )
 

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from chaintune.config.validation import Real, as_list, as_shown
 from chaintune.errors import DataError, number_of
-from chaintune.records import Choices, Example, Measurement, Reference, ScorerRef
+from chaintune.records import Choices, Example, Measurement, Message, Reference, ScorerRef
 from chaintune.records.examples import Text
 from chaintune.tuning.mitigations.mitigation import Mitigation
 from chaintune.tuning.mitigations.specs import AnswersSpec, DoseSpec, Fraction, Several, as_text
@@ -89,7 +89,7 @@ def own_answers(
     taken: dict[str, Example] = {}
     for row, outcome in zip(ended, outcomes, strict=True):
         if not keep or outcome in keep:
-            taken.setdefault(row["example_id"], _with_text(by_id[row["example_id"]], row["text"]))
+            taken.setdefault(row["example_id"], _with_text(by_id[row["example_id"]], row["text"], row.get("prompt")))
     if not taken:
         kept = f", and none of the others counts as {' or '.join(keep)}" if keep and ended else ""
         raise DataError(
@@ -107,13 +107,20 @@ def _with_choice(example: Example, log_probabilities: Sequence[float]) -> Exampl
     return replace(example, target=replace(example.target, gold=best))
 
 
-def _with_text(example: Example, text: str) -> Example:
-    """The example with a text as its answer; earlier answers of a conversation are read, and not taught."""
+def _with_text(example: Example, text: str, asked: str | None = None) -> Example:
+    """The example with a text as its answer; earlier answers of a conversation are read, and not taught.
+
+    Args:
+        example: as it was asked.
+        text: the answer.
+        asked: the turn of a user that was written as well.
+    """
     prompt: Text = example.prompt
     if isinstance(prompt, str):
         return replace(example, target=Reference(text.rstrip()))
+    turns = (*prompt, Message("user", asked)) if asked else prompt
     return replace(
-        example, prompt=tuple(replace(turn, is_taught=False) for turn in prompt), target=Reference(text.strip())
+        example, prompt=tuple(replace(turn, is_taught=False) for turn in turns), target=Reference(text.strip())
     )
 
 
