@@ -156,7 +156,7 @@ def test_a_study_has_every_kind_of_figure(rows: Sequence[ResultRow], folder: Pat
 def test_a_comparison_has_its_figures(comparisons: Sequence[Comparison]) -> None:
     names = [figure.name for figure in result_figures(Results.of(comparisons))]
     assert names[:2] == ["before-and-after", "forgetting-of-every-task"]
-    assert names[2:] == ["forgetting-s-faith", "biased-forgetting-s-faith", "detectable-s-faith"]
+    assert names[2:] == ["forgetting-s-faith", "biased-forgetting-s-faith", "margins-s-faith", "detectable-s-faith"]
     assert result_figures(Results.of([])) == []
 
 
