@@ -59,11 +59,16 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaintune.files.atomic.sync_file", lambda _path: None)
 
 
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Have figures made and written, but not drawn, which takes longer than all else of a report."""
+    patch.setattr("chaintune.report.figures.saving.svg", lambda *_args, **_named: "<svg></svg>")
+    patch.setattr("chaintune.report.figures.saving.png", lambda *_args, **_named: b"")
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made and written, but not drawn, which takes longer than all else of a report."""
-    monkeypatch.setattr("chaintune.report.figures.saving.svg", lambda *_args, **_named: "<svg></svg>")
-    monkeypatch.setattr("chaintune.report.figures.saving.png", lambda *_args, **_named: b"")
+    """While a test runs, nothing is drawn."""
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture(scope="session")

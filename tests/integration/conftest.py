@@ -1,7 +1,7 @@
 """The smoke study with its model and data, opened and run inside this process."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,11 @@ from chaintune.runs.session import RunOptions, Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
+from tests.conftest import draw_nothing
 
 STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"
+# Stages of two steps: for tests of what becomes of a study, whatever its model learns.
+BRIEF = "recipe.epochs=0.5"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Smoke:
         return [f"base={self.folder / 'model'}", *data]
 
     def open(self, store: Path, *overrides: str) -> Session:
-        return prepare(Study.from_yaml(STUDY, [*self.places, *overrides]), FolderStore(store))
+        return prepare(Study.from_yaml(STUDY, [*self.places, "resamples=100", *overrides]), FolderStore(store))
 
     def run(self, folder: Path, *overrides: str) -> dict[str, bytes]:
         """Run the study with store and results in `folder`; its scores."""
@@ -82,9 +85,15 @@ def files_that_name_this_machine(folder: Path) -> list[str]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(undrawn: None) -> None:
-    """How figures are drawn is tested where they are made, and by programs in processes of their own."""
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """How figures are drawn is tested where they are made, and by programs in processes of their own.
+
+    Of a module, so that studies which its tests share are not drawn either.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        yield
 
 
 @pytest.fixture
@@ -110,3 +119,9 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 def straight(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Scores of the study, run once and never disturbed."""
     return smoke.run(tmp_path_factory.mktemp("straight"))
+
+
+@pytest.fixture(scope="session")
+def brief(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Scores of the study in brief, run once and never disturbed."""
+    return smoke.run(tmp_path_factory.mktemp("brief"), BRIEF)

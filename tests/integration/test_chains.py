@@ -20,23 +20,25 @@ from chaintune.scoring.checkpoint import score
 from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
-from tests.integration.conftest import Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
+from tests.integration.conftest import BRIEF, Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
 OFT = ["recipe.method=peft", "recipe.peft={peft_type: OFT, oft_block_size: 4}"]
 
 
+# A stage on a stage, then one on the base again: where both tasks are trained alike, their other order adds nothing.
+ONE_WAY = "chains=[[balls, boxes], [boxes]]"
 # What a mitigation adds, and adapters in bf16, are the matter of test_mitigations.py.
 VARIANTS = {
     "full": [],
-    "bf16": ["precision=bf16"],
-    "lora": LORA,
+    "bf16": ["precision=bf16", ONE_WAY],
+    "lora": [*LORA, ONE_WAY],
     "full, then lora": ["tasks.boxes.recipe.method=lora"],
     "adapters of two shapes": [*LORA, "tasks.boxes.recipe.lora_rank=2"],
-    "oft": OFT,
-    "oft, begun anew": [*OFT, "tasks.boxes.recipe.adapter=fresh"],
-    "pissa": ["recipe.method=peft", "recipe.peft={peft_type: LORA, r: 4, init_lora_weights: pissa}"],
+    "oft": [*OFT, ONE_WAY],
+    "oft, begun anew": [*OFT, "tasks.boxes.recipe.adapter=fresh", ONE_WAY],
+    "pissa": ["recipe.method=peft", "recipe.peft={peft_type: LORA, r: 4, init_lora_weights: pissa}", ONE_WAY],
 }
 
 
@@ -44,7 +46,7 @@ VARIANTS = {
 def test_chains_from_memory_equal_chains_from_disk(
     variant: str, smoke: Smoke, tmp_path: Path, forgetful: Callable[[], None]
 ) -> None:
-    quick = [*VARIANTS[variant], "recipe.epochs=0.5"]
+    quick = [*VARIANTS[variant], BRIEF]
     held = smoke.open(tmp_path / "held", *quick)
     held.run(tmp_path / "out")
     forgetful()
@@ -64,7 +66,7 @@ def test_chains_from_memory_equal_chains_from_disk(
 
 
 def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: Path) -> None:
-    session = smoke.open(tmp_path / "store", "recipe.epochs=0.5")
+    session = smoke.open(tmp_path / "store", BRIEF)
     other, last = FolderStore(tmp_path / "store"), session.plan.scores[-1]
 
     def clear(event: Event) -> None:
@@ -116,10 +118,10 @@ def test_adapters_are_stored_alone_where_they_lie_on_the_base(smoke: Smoke, tmp_
 
 @pytest.mark.parametrize(("keep", "kept"), [("final", {"balls>boxes", "boxes>balls"}), ("none", set())])
 def test_what_is_kept_changes_no_score(
-    keep: str, kept: set[str], smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+    keep: str, kept: set[str], smoke: Smoke, brief: dict[str, bytes], tmp_path: Path
 ) -> None:
-    assert smoke.run(tmp_path, f"keep={keep}") == straight
-    session = smoke.open(tmp_path / "store", f"keep={keep}")
+    assert smoke.run(tmp_path, BRIEF, f"keep={keep}") == brief
+    session = smoke.open(tmp_path / "store", BRIEF, f"keep={keep}")
     assert set(checkpoints(session)) == kept
     outcome = session.run(tmp_path / "out").outcome
     assert len(outcome.of("reused")) == len(session.plan.nodes)

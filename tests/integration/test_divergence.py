@@ -10,7 +10,7 @@ from tests.integration.conftest import Smoke
 
 
 def test_each_stage_has_its_divergence_beside_what_was_then_forgotten(smoke: Smoke, tmp_path: Path) -> None:
-    vary = ["kl=true", "recipe.epochs=1", "vary.seed=[0,1]"]
+    vary = ["kl=true", "recipe.epochs=1", "vary.seed=[0,1]", "resamples=1000"]
     session = smoke.open(tmp_path / "store", *vary)
     assert session.run(tmp_path / "out").outcome.complete
     rows = pl.read_parquet(tmp_path / "out" / "results.parquet")

@@ -309,11 +309,13 @@ def test_the_command_joins_a_cluster_and_says_what_failed(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_command_that_is_asked_to_end_says_how_to_go_on(
-    executor: str, cluster: str, smoke: Smoke, start: Start, tmp_path: Path
+    executor: str, smoke: Smoke, start: Start, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As SLURM and Kubernetes ask it."""
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
-    where = ["--executor", "ray", "--address", cluster, *ONE_WORKER] if executor == "ray" else []
+    where = []
+    if executor == "ray":  # no cluster is started for the other
+        where = ["--executor", "ray", "--address", request.getfixturevalue("cluster"), *ONE_WORKER]
     places = [f"--set={place}" for place in smoke.places]
     process = start("-m", "chaintune", "run", str(STUDY), *folders, *where, *places, anew=executor == "ray")
     journal = tmp_path / "out" / "status.json"

@@ -27,7 +27,11 @@ COMMANDS = """
 import io, json
 from contextlib import redirect_stderr, redirect_stdout
 from chaintune.cli.app import _exit_code
-answers = []
+from chaintune.report.figures import saving  # one figure is drawn, and stands for all
+answers, drawings = [], {}
+svg, png = saving.svg, saving.png
+saving.svg = lambda *given, **named: drawings.get("svg") or drawings.setdefault("svg", svg(*given, **named))
+saving.png = lambda *given, **named: drawings.get("png") or drawings.setdefault("png", png(*given, **named))
 for arguments in json.loads(sys.argv[1]):
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = _exit_code(arguments)
@@ -128,7 +132,7 @@ def test_what_needs_torch_says_what_to_install(folder: Path) -> None:
     commands = [
         ["run", "study.yaml"],
         ["plan", "study.yaml"],
-        ["score", "model", "--task", "bbq", "--out", "x.parquet"],
+        ["score", "model", "--task", "openbookqa", "--out", "x.parquet"],
         ["audit", "model", "model", "--task", "csqa"],
         ["curvature", "model", "--task", "bbq"],
         ["mitigate", "model", "--before", "m", "--forgotten", "bbq", "--keep", "csqa", "--dose", "0.1", "--out", "o"],
