@@ -184,10 +184,11 @@ def _in_fp32(
 ) -> "tuple[LoadedModel, str]":
     """A model in fp32 and its content's key."""
     from chaintune import models
-    from chaintune.execution.bases import open_base
+    from chaintune.execution.bases import check_trainable, open_base
     from chaintune.store.address import open_store
 
     base = open_base(str(name), open_store(store), **how)
+    check_trainable(base)
     loaded = models.load(base.folder, adapter=base.adapter, precision="fp32", trainable=False, **how)
     return (models.merge_adapter(loaded) if merged else loaded), base.key
 

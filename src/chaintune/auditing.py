@@ -19,14 +19,17 @@ from chaintune.tasks import Size, registry
 from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from chaintune.execution.server_requests import ServerWork
     from chaintune.gate import Policy
     from chaintune.logs.options import CompareOptions
     from chaintune.report.page import Step
+    from chaintune.runs.scoring import Scored
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
-_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused", "serve")
+_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused", "serve", "kl")
 _PUBLIC = (
     "The examples of a public data set may be among what a model was trained on: then its scores, and what it forgot, "
     "tell of memory as well."
@@ -122,6 +125,7 @@ def score(
     precision=str,
     backend=str,
     devices=Integral,
+    kl=bool,
     out=PATH,
     executor=str,
     address=str,
@@ -142,6 +146,7 @@ def audit(
     precision: str = "auto",
     backend: str = DEFAULT,
     devices: int = 1,
+    kl: bool | None = None,
     store: "Store | Path | str | None" = None,
     out: Path | str | None = None,
     executor: str = "local",
@@ -170,6 +175,8 @@ def audit(
         precision: `auto`, `bf16` or `fp32`.
         backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
+        kl: whether to measure how far the later model is from the earlier one on the right answers (KL, in nats a
+            token), of tasks that have such; None does so where the later one holds its weights quantised.
         store: where finished scores lie; None is the default store.
         out: folder for the scores and the report, see `write_audit`; None writes nothing.
         executor: name of who runs the jobs, as for a study.
@@ -192,13 +199,14 @@ def audit(
     """
     arguments = {
         "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "metric": metric,
-        "precision": precision, "backend": backend, "devices": devices, "store": store, "executor": executor,
+        "precision": precision, "backend": backend, "devices": devices, "kl": kl, "store": store, "executor": executor,
         "address": address, "watch": watch, "trust_remote_code": trust_remote_code, "allow_unused": allow_unused,
         "serve": serve, "out": out, "serving": serving, "max_requests": max_requests,
     }  # fmt: skip
     models = {"before": str(before), "after": str(after)}
-    options, budgets, loaded, scores = scored(models, tasks, {**arguments, **how})
-    audited = audit_scores(scores["before"], scores["after"], options, budgets, tasks=loaded)
+    options, budgets, loaded, made = scored(models, tasks, {**arguments, **how})
+    sides = made.scores["before"], made.scores["after"]
+    audited = audit_scores(*sides, options, budgets, tasks=loaded, divergences=made.divergences)
     if out is not None:
         write_audit(audited, Path(out), tasks=loaded)
     return audited
@@ -211,6 +219,7 @@ def audit_scores(
     policy: "Policy | None",
     *,
     tasks: Sequence[Task],
+    divergences: "Mapping[str, pa.Table] | None" = None,
     on_draw: OnDraw | None = None,
 ) -> Audit:
     """The forgetting between two models that were scored.
@@ -221,6 +230,7 @@ def audit_scores(
         options: how to compare; each dimension in each task that has it.
         policy: budgets, whose dimensions are added.
         tasks: whose scores they are.
+        divergences: task -> how far the later checkpoint is from the earlier one, where that was measured.
         on_draw: as `compare_sides` takes it.
     """
     from chaintune.gate import judge
@@ -230,7 +240,23 @@ def audit_scores(
     lenient = lenient_options(options, policy)
     sides = read_sides(list(before.values()), list(after.values()), lenient)
     comparisons = with_public_caution(compare_sides(sides, lenient, on_draw=on_draw), tasks)
+    comparisons = tuple(_with_divergence(one, after, divergences or {}, lenient) for one in comparisons)
     return Audit(comparisons, judge(policy, comparisons) if policy else None, before, after)
+
+
+def _with_divergence(
+    comparison: Comparison,
+    after: Mapping[str, Scores],
+    divergences: "Mapping[str, pa.Table]",
+    options: "CompareOptions",
+) -> Comparison:
+    from chaintune.forgetting.divergence import group_divergences
+
+    table, scores = divergences.get(comparison.task), after.get(comparison.task)
+    if table is None or scores is None:
+        return comparison
+    apart = group_divergences(table, scores, options.plain, options.crossings, options.inference.without_verdict)
+    return replace(comparison, divergence=apart)
 
 
 def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), command: Sequence[str] = ()) -> None:
@@ -294,8 +320,8 @@ def write_folder(
 
 def scored(
     models: Mapping[str, str], tasks: Task | str | Sequence[Task | str], arguments: Mapping[str, Any]
-) -> "tuple[CompareOptions, Policy | None, list[Task], dict[str, dict[str, Scores]]]":
-    """The options of comparing, the budgets, the tasks, and what each model scored on each of them.
+) -> "tuple[CompareOptions, Policy | None, list[Task], Scored]":
+    """The options of comparing, the budgets, the tasks, and what the models scored on each of them.
 
     Args:
         models: what each is called -> its name.
@@ -309,7 +335,7 @@ def scored(
     """
     from chaintune.gate import read_policy
     from chaintune.logs.options import compare_options
-    from chaintune.runs.scoring import score_models
+    from chaintune.runs.scoring import scored_models
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
@@ -333,7 +359,7 @@ def scored(
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
     check_dimensions(options.by, loaded)
     check_budgets(budgets, loaded, options)
-    return options, budgets, loaded, score_models(models, loaded, open_store(store), run, **scoring)
+    return options, budgets, loaded, scored_models(models, loaded, open_store(store), run, **scoring)
 
 
 def _allowing(max_requests: int | None) -> "Callable[[Sequence[ServerWork]], None] | None":

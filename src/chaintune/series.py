@@ -94,8 +94,10 @@ def audit_series(
     )
     if len(named) < 3:
         raise ConfigError(f"models: expected three or more, got {len(named)}; `audit` takes two")
-    options, budgets, loaded, scores = scored({name: str(model) for name, model in named.items()}, tasks, how)
-    series = series_of_scores(scores, options, budgets, tasks=loaded, against_first=against_first, policy_on=policy_on)
+    options, budgets, loaded, made = scored({name: str(model) for name, model in named.items()}, tasks, how)
+    series = series_of_scores(
+        made.scores, options, budgets, tasks=loaded, against_first=against_first, policy_on=policy_on
+    )
     if (out := how.get("out")) is not None:
         write_series(series, Path(out), tasks=loaded)
     return series

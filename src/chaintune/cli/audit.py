@@ -38,6 +38,15 @@ def audit(
         Path | None,
         typer.Option(help="Folder for the report (HTML, Markdown, JSON) and the models' scores.", show_default=False),
     ] = None,
+    kl: Annotated[
+        bool | None,
+        typer.Option(
+            "--kl/--no-kl",
+            help="Measure how far the later of two models is from the earlier one on the right answers (KL, in nats a "
+            "token). Left out: where the later one is quantised.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Score checkpoints on the same examples and report forgetting, overall and by group. Nothing is trained.
 
@@ -54,6 +63,8 @@ def audit(
 
     chaintune audit base-model my-model --suite chat-safety --by area --by type --by label --by category --out audit
 
+    chaintune audit base-model base-model-awq --task bbq --by category
+
     chaintune audit base sft dpo rl --task bbq --by category --out audit
     """
     from chaintune.auditing import audit_scores, check_budgets, check_dimensions, write_audit
@@ -69,14 +80,17 @@ def audit(
     command = shown_arguments(["chaintune", *sys.argv[1:]])
     logs = None if out is None else out.absolute() / SERVER_LOGS
     if len(models) == 2:
-        scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks, server_logs=logs)
+        named = dict(zip(("before", "after"), models, strict=True))
+        scored = score_flags.score(named, tasks, kl=kl, server_logs=logs)
+        sides, apart = (scored.scores["before"], scored.scores["after"]), scored.divergences
         with simulating(options) as on_draw:
-            audited = audit_scores(scores["before"], scores["after"], options, policy, tasks=tasks, on_draw=on_draw)
+            audited = audit_scores(*sides, options, policy, tasks=tasks, divergences=apart, on_draw=on_draw)
         if out is not None:
             write_audit(audited, out, tasks=tasks, command=command)
         return report_comparisons(audited.comparisons, audited.gate, output)
     against_first = series_flags.against_first
-    scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks, server_logs=logs)
+    named = dict(zip(told_apart(models), models, strict=True))
+    scores = score_flags.score(named, tasks, kl=kl, server_logs=logs).scores
     with simulating(options) as on_draw:
         series = series_of_scores(
             scores, options, policy, tasks=tasks, against_first=against_first, policy_on=output.policy_on,

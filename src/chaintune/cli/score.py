@@ -16,6 +16,7 @@ from chaintune.scoring.backends import DEFAULT
 
 if TYPE_CHECKING:
     from chaintune.records import Estimate, Scores, Task
+    from chaintune.runs.scoring import Scored
 
 # Suffixes that are no folder's name.
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
@@ -124,20 +125,26 @@ class ScoreFlags(RunFlags):
         )
 
     def score(
-        self, models: Mapping[str, str], tasks: "Sequence[Task]", *, server_logs: Path | None = None
-    ) -> "dict[str, dict[str, Scores]]":
-        """Scores of models on tasks: what a model is called, then task -> scores.
+        self,
+        models: Mapping[str, str],
+        tasks: "Sequence[Task]",
+        *,
+        kl: bool | None = False,
+        server_logs: Path | None = None,
+    ) -> "Scored":
+        """Scores of models on tasks, and how far the second of two is from the first.
 
         Args:
             models: what each is called -> its name.
             tasks: of this command.
+            kl: whether that distance is measured, as `scored_models` takes it.
             server_logs: folder of the logs of servers that are started; None keeps those of servers that failed.
         """
-        from chaintune.runs.scoring import score_models
+        from chaintune.runs.scoring import scored_models
         from chaintune.store.address import open_store
 
         self.check()
-        return score_models(
+        return scored_models(
             models,
             tasks,
             open_store(self.store),
@@ -149,6 +156,7 @@ class ScoreFlags(RunFlags):
             allow_unused=self.allow_unused or (),
             serve=self.serve,
             server_logs=server_logs,
+            kl=kl,
         )
 
 
@@ -274,7 +282,7 @@ def score(
     answer_flags.check(tasks)
     check_dimensions(by or (), tasks)
     called = Path(model).name
-    scores = score_flags.score({called: model}, tasks)[called]
+    scores = score_flags.score({called: model}, tasks).scores[called]
     rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
     alike = {
         one.other_way_of: agreement(scores[one.other_way_of], scores[one.name], Inference())

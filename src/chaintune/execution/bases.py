@@ -8,7 +8,7 @@ from chaintune.errors import ModelError
 from chaintune.files.names import shown_names
 from chaintune.models import dequantise, load, locate, model_digest, tell_other_base
 from chaintune.models.classifiers import load_classifier
-from chaintune.models.folders import CONFIG, json_object
+from chaintune.models.quantised import check_quantised
 from chaintune.records import canonical_digest
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of, reference_of
 from chaintune.store.store import Store
@@ -29,6 +29,7 @@ class BaseModel:
         allow_unused: patterns of weights that the model may leave out.
         unused: names of those that it leaves out.
         is_classifier: whether it is a sequence classifier, which a scorer asks, and no language model.
+        quantised: how its files hold the weights, where they are quantised; it is scored and never trained.
     """
 
     name: str
@@ -41,11 +42,12 @@ class BaseModel:
     allow_unused: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     is_classifier: bool = False
+    quantised: str = ""
 
     @property
     def about(self) -> dict[str, str]:
         """What results keep of the model beside its key; nothing of most."""
-        about = {"identity": self.identity, "unused_weights": ", ".join(self.unused)}
+        about = {"identity": self.identity, "unused_weights": ", ".join(self.unused), "quantised": self.quantised}
         return {name: value for name, value in about.items() if value}
 
     @property
@@ -66,6 +68,20 @@ class BaseModel:
                 "and compare take it, but nothing can be trained from it; name a folder, a .gguf file or a Hub id"
             )
         return self.weights
+
+
+def check_trainable(base: BaseModel) -> None:
+    """Refuse to train from a model, or to take gradients of it, whose files hold its weights quantised.
+
+    Raises:
+        ModelError: they do.
+    """
+    if base.quantised:
+        raise ModelError(
+            f"model '{base.name}' holds its weights quantised ({base.quantised}): score and audit take it, but nothing "
+            "can be trained from it and it has no curvature; name the unquantised model (recipe.quantize: 4bit holds "
+            "that one in 4 bits under an adapter)"
+        )
 
 
 def entry_keys(bases: Iterable[BaseModel]) -> set[str]:
@@ -108,7 +124,8 @@ def open_base(
 
     Raises:
         ConfigError: there is no such backend, or it opens no files.
-        ModelError: it cannot be loaded; its files lack weights of the model, or the other way round.
+        ModelError: it cannot be loaded; its files lack weights of the model, or the other way round; they are
+            quantised in a way that cannot be read here.
     """
     backend = backend_of(name, backend)
     if isinstance(served := BACKENDS.get(backend).opens, Served):
@@ -127,8 +144,8 @@ def open_base(
             return {"name": shown_names([name])[name]}
 
         folder = store.get_or_make("base", entry, make).path
-    if "quantization_config" in json_object(folder / CONFIG):  # needs its device; whoever loads it looks
-        return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused))
+    if quantised := check_quantised(folder):  # needs its device; whoever loads it looks further
+        return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused), quantised=quantised)
     looked_at = load(
         folder,
         adapter=files.adapter,

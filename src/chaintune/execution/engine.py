@@ -501,8 +501,9 @@ class LocalEngine:
     def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
         """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""
         base = self._bases[node.base]
-        if key == base.key:
-            return folder, base.adapter
+        # The two of a divergence may be two bases.
+        if own := next((one for one in (base, *self._bases.values()) if one.key == key), None):
+            return folder, own.adapter
         return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
 
     def _let_go(self) -> None:

@@ -9,9 +9,13 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from chaintune.errors import DataError
+from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.predictors import correlation_rows
-from chaintune.records import Checkpoint, Estimate, ResultRow, Task, chain_label, variant_label
-from chaintune.stats.clusters import Design
+from chaintune.records import CHOICE_METRICS, Checkpoint, Estimate, ResultRow, Scores, Task, chain_label, variant_label
+from chaintune.records.comparison import Divergence
+from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.ratios import ratios
 
 if TYPE_CHECKING:
@@ -21,8 +25,8 @@ NATS = "nats"
 FORWARD, BACKWARD, CORRELATION = "kl_forward", "kl_backward", "kl_forgetting_correlation"
 # Why a divergence is infinite: a token has no probability at all under the second model.
 _INFINITE = {
-    "forward": "infinite in {of}: the model after the stage rules out tokens that the one before it does not",
-    "backward": "infinite in {of}: the model before the stage rules out tokens that the one after it does not",
+    "forward": "infinite in {of}: the later model rules out tokens that the earlier one does not",
+    "backward": "infinite in {of}: the earlier model rules out tokens that the later one does not",
 }
 PAIRS_SCHEMA: dict[str, Any] = {
     "base": str, "chain": str, "variant": str, "seed": str, "taught": str,
@@ -70,20 +74,60 @@ def mean_divergences(
     names = [clusters[name] for name in table.column("example_id").to_pylist()]
     numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
     design = Design.of(numbers, sparse.csr_array((len(names), 0)))
-    tokens = table.column("tokens").to_numpy().astype(np.float64)
-    made = []
-    for name in ("forward", "backward"):
-        values = table.column(name).to_numpy()
-        if infinite := int(np.isinf(values).sum()):
-            made.append(
-                Estimate.undefined(_INFINITE[name].format(of=f"{infinite} of {len(values)} examples"), n=len(values))
-            )
-            continue
-        (one,) = ratios(
-            design, values, tokens, level=level, resamples=resamples, seed=seed, rare="too skewed divergences"
-        )
-        made.append(replace(one, p_value=math.nan, method=one.method.partition(";")[0]))
-    return made[0], made[1]
+    how = {"level": level, "resamples": resamples, "seed": seed}
+    (forward,), (backward,) = (_means(table, name, design, **how) for name in ("forward", "backward"))
+    return forward, backward
+
+
+def group_divergences(
+    table: pa.Table,
+    scores: Scores,
+    by: Sequence[str],
+    intersections: Sequence[tuple[str, str]],
+    options: Inference,
+) -> tuple[Divergence, ...]:
+    """The mean divergences of a token between two models, of the whole task and of every group.
+
+    Args:
+        table: a measurement's, as of `mean_divergences`.
+        scores: of one of the models on the same examples, which say groups and clusters.
+        by: dimensions; those that the examples lack are left out.
+        intersections: pairs of dimensions whose groups are crossed.
+        options: how sure.
+
+    Raises:
+        DataError: the two are not of the same examples.
+
+    Undefined: as `mean_divergences`. A mean is over tokens, so that the labels of a task are not balanced.
+    """
+    ids = scores.table.column("example_id").to_pylist()
+    places = {name: place for place, name in enumerate(table.column("example_id").to_pylist())}
+    if places.keys() != set(ids):
+        raise DataError(f"task '{scores.task}': its divergence is of other examples than its scores; measure both anew")
+    plain = replace(scores, metric=CHOICE_METRICS["accuracy"])  # means over tokens, not over labels
+    known = set(scores.dimensions)
+    crossed = [pair for pair in intersections if known.issuperset(pair)]
+    groups = grouping(plain, [name for name in by if name in known], crossed, level=options.level)
+    ordered = table.take([places[name] for name in ids])
+    how = {"level": options.level, "resamples": options.resamples, "seed": options.seed}
+    both = (_means(ordered, name, groups.design, **how) for name in ("forward", "backward"))
+    return tuple(Divergence(*label, *pair) for label, *pair in zip(groups.labels, *both, strict=True))
+
+
+def _means(table: pa.Table, name: str, design: Design, **how: Any) -> list[Estimate]:
+    """The mean of one direction of a token, of each of a design's groups."""
+    values = table.column(name).to_numpy()
+    tokens: Floats = table.column("tokens").to_numpy().astype(np.float64)
+    infinite = np.isinf(values)
+    counts = design.members.T @ infinite.astype(np.float64)
+    # What is infinite lies in groups that are not defined, and counts in no other.
+    known = ratios(design, np.where(infinite, 0.0, values), tokens, rare="too skewed divergences", **how)
+    return [
+        Estimate.undefined(_INFINITE[name].format(of=f"{count:.0f} of {one.n} examples"), n=one.n)
+        if count
+        else replace(one, p_value=math.nan, method=one.method.partition(";")[0])
+        for one, count in zip(known, counts, strict=True)
+    ]
 
 
 def divergence_pairs(divergences: Sequence[StageDivergence], rows: Sequence[ResultRow]) -> "pl.DataFrame":

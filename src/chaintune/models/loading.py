@@ -19,6 +19,7 @@ from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off,
 from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
+from chaintune.models.quantised import check_computes, check_quantised
 from chaintune.models.sharding import weight_bytes
 from chaintune.models.wholeness import check_kind, check_vocabulary, check_whole
 
@@ -47,6 +48,7 @@ class LoadedModel:
         precision: number format of the weights (an adapter stays in fp32).
         quantize: number format of the matrices under an adapter while it is trained; None at `precision`.
         unused: names of weights in its files that it leaves out, as the user allowed.
+        stored: how its files hold the weights, where they are quantised; it is scored and never trained.
     """
 
     model: Any
@@ -54,6 +56,7 @@ class LoadedModel:
     precision: Precision
     quantize: Quantize | None = None
     unused: tuple[str, ...] = ()
+    stored: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +175,8 @@ def load(
         adapter: PEFT's layout, put on top.
         precision: number format of the weights.
         trainable: whether the adapter, if there is one, will be tuned further.
-        quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
+        quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top. Weights that the folder holds
+            quantised are loaded as its configuration says, to be scored.
         to_device: False leaves the model in main memory, for the caller to shard it over devices.
         on_meta: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
             this process its pieces of what another one has read.
@@ -185,7 +189,10 @@ def load(
             way round.
     """
     where: dict[str, Any] = {"device_map": {"": torch.device("meta")}} if on_meta else {}
-    if quantize:
+    stored = check_quantised(folder)
+    if stored:
+        where = {"device_map": {"": default_device()}}
+    elif quantize:
         check_quantize()
         where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
     where |= {"trust_remote_code": trust_remote_code}
@@ -194,10 +201,12 @@ def load(
     if adapter is not None:
         model = _on(model, adapter, trainable=trainable, on_meta=on_meta)
     check_vocabulary(model, tokenizer, Path(tokenizer.name_or_path))
-    if to_device and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
+    if to_device and not quantize and not stored and not on_meta:  # in 4 bits it lies where it is to be already
         put_on(model, default_device(), folder)
     model.eval()
-    return LoadedModel(model, tokenizer, precision, quantize, unused)
+    if stored:
+        check_computes(model, folder, precision)
+    return LoadedModel(model, tokenizer, precision, quantize, unused, stored)
 
 
 def read_model(

@@ -621,6 +621,32 @@ def addressed(node: ScoreNode, measured: list[Any], backend: str, serve: Serve |
     return replace(node, key=key)
 
 
+def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode:
+    """The node that measures how far one model is from another, on the answers of a task.
+
+    Args:
+        node: of the scores of the later model.
+        parent: of those of the earlier one.
+        task: its test examples have what is right.
+    """
+    payload: dict[str, Any] = {"format": KL_FORMAT, "kind": "kl", "checkpoint": node.checkpoint_key}
+    payload |= {"parent": parent.checkpoint_key, "examples": task.test_digest, "precision": node.precision}
+    payload |= {"template": [node.template, RENDERED_FORMAT]} if node.template else {}
+    return KlNode(
+        key=canonical_digest(payload),
+        checkpoint_key=node.checkpoint_key,
+        parent_key=parent.checkpoint_key,
+        base=node.base,
+        base_key=node.base_key,
+        chain=(),
+        task=task.name,
+        seed=0,
+        precision=node.precision,
+        score_tokens=node.score_tokens,
+        called=f"KL of {node.called} to {parent.called}",
+    )
+
+
 def measurement_key(
     checkpoint_key: str, measured: list[Any], precision: str, backend: str | list[Any], *, asks_twice: bool
 ) -> str:

@@ -493,11 +493,13 @@ class KlNode(_WholeModelNode):
         task: that was taught.
         parent_key: of the checkpoint before the stage.
         score_tokens: that each of the two reads; 0 if not counted.
+        called: what it is for people, where the two are no stage and its parent.
     """
 
     task: str
     parent_key: str
     score_tokens: int = field(default=0, compare=False)
+    called: str = field(default="", compare=False)
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -512,7 +514,7 @@ class KlNode(_WholeModelNode):
     @property
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1, KL to its parent on csqa`."""
-        return f"{self.checkpoint_title}, KL to its parent on {self.task}"
+        return f"{self.called or f'{self.checkpoint_title}, KL to its parent'} on {self.task}"
 
     @property
     def tokens(self) -> int:

@@ -180,6 +180,22 @@ class SecondLine:
     biased_forgetting_family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """How far apart two models are on the right answers of a group; both names are empty for the whole task.
+
+    Attributes:
+        forward: mean KL(before ‖ after) of a token in nats, large where the later one no longer does what the earlier
+            one did.
+        backward: mean KL(after ‖ before).
+    """
+
+    dimension: str
+    group: str
+    forward: Estimate
+    backward: Estimate
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two checkpoints on the same examples of one task: what was forgotten, and who was. A view of result rows.
@@ -211,6 +227,8 @@ class Comparison:
             `rounding`, the share of scores that are others, and `rounding_difference`, the mean of the first run minus
             that of the second; empty where nothing was written twice.
         people: the scorer held against people's labels, and what these correct; None where there are none.
+        divergence: how far the two are apart on the right answers, of the whole task and of every group; empty where it
+            was not measured.
         start, end: names of the earlier and of the later checkpoint, where there are more than these two; JSON calls
             them `from` and `to`.
     """
@@ -239,6 +257,7 @@ class Comparison:
     chat_agreement: Mapping[str, Estimate] = field(default_factory=dict)
     rounding: Mapping[str, Estimate] = field(default_factory=dict)
     people: PeopleLabels | None = None
+    divergence: tuple[Divergence, ...] = ()
     start: str = ""
     end: str = ""
 

@@ -1,15 +1,18 @@
-"""Tables of what may predict forgetting: curvature, and how far a stage moved the model."""
+"""What may predict forgetting, and what moves before it: curvature, and how far a model is from another one."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-from chaintune.forgetting.divergence import BACKWARD, CORRELATION, FORWARD
-from chaintune.records import Curvature, ResultRow
+from chaintune.forgetting.divergence import BACKWARD, CORRELATION, FORWARD, NATS
+from chaintune.records import Comparison, Curvature, ResultRow
+from chaintune.records.comparison import Divergence
+from chaintune.records.scales import Scale
 from chaintune.report.cells import Table, checkpoint, p_text, score
 
 _CORRELATED = "rank correlation with forgetting"
 _CURVATURE = {"curvature": "curvature", "curvature_forgetting_correlation": _CORRELATED}
 _DIVERGENCES = {FORWARD: "forward", BACKWARD: "backward", CORRELATION: _CORRELATED}
+_NATS = Scale(NATS)
 CURVATURE_METRICS, KL_METRICS = set(_CURVATURE), set(_DIVERGENCES)
 
 
@@ -46,6 +49,57 @@ def divergence_table(rows: Sequence[ResultRow]) -> Table:
         "counts pairs, taken as independent."
     )
     return _predictor_table("KL divergence to the parent and what was then forgotten", note, rows, _DIVERGENCES)
+
+
+def apart_table(comparison: Comparison) -> Table:
+    """How far two models that were compared are apart, of the whole task and of every group; empty if not measured."""
+    note = (
+        "KL divergence of the next token in nats, mean over the tokens of the right answers, with an interval of level "
+        f"{comparison.level:g} over clusters; 0 is a model that says the same. It has no verdict, and no correction "
+        "for several groups."
+    )
+    lines = tuple(
+        (
+            f"{one.dimension}: {one.group}" if one.dimension else "whole task",
+            str(one.forward.n),
+            _NATS.short(one.forward),
+            _NATS.short(one.backward),
+        )
+        for one in _furthest_first(comparison.divergence)
+    )
+    header = ("group", "n", "KL(before ‖ after)", "KL(after ‖ before)")
+    return Table(f"How far the two models are apart on {comparison.task}", note, header, lines)
+
+
+def apart_sentence(comparison: Comparison) -> str:
+    """How far apart the two are, and of which group the most; empty where it was not measured."""
+    if not comparison.divergence:
+        return ""
+    whole, *groups = _furthest_first(comparison.divergence)
+    if math.isnan(whole.forward.value):
+        return f"How far the later model is from the earlier one is not known: {whole.forward.reason}."
+    text = _NATS.text(whole.forward, level=comparison.level)
+    text = f"On the right answers the later model is {text} a token from the earlier one (KL(before ‖ after))"
+    known = [one for one in groups if not math.isnan(one.forward.low)]
+    if len(known) > 1:
+        most, least = (_in_words(one) for one in (known[0], known[-1]))
+        text += f", of the groups the most for {most} and the least for {least}"
+    return f"{text}."
+
+
+def _in_words(one: Divergence) -> str:
+    return f"{one.group} ({one.dimension}; {_NATS.number(one.forward.value)})"
+
+
+def _furthest_first(divergences: Sequence[Divergence]) -> list[Divergence]:
+    """The whole task, then the groups of each dimension, those that moved the most first, undefined ones last."""
+    dimensions = list(dict.fromkeys(one.dimension for one in divergences))
+
+    def rank(one: Divergence) -> tuple[int, bool, float]:
+        value = one.forward.value
+        return dimensions.index(one.dimension), math.isnan(value), 0.0 if math.isnan(value) else -value
+
+    return sorted(divergences, key=rank)
 
 
 def _predictor_table(title: str, note: str, rows: Sequence[ResultRow], named: Mapping[str, str]) -> Table:

@@ -38,7 +38,13 @@ from chaintune.report.cells import (
     side_by_side,
     statistic,
 )
-from chaintune.report.curvature import CURVATURE_METRICS, KL_METRICS, curvature_rows_table, divergence_table
+from chaintune.report.curvature import (
+    CURVATURE_METRICS,
+    KL_METRICS,
+    apart_table,
+    curvature_rows_table,
+    divergence_table,
+)
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.outcomes import is_refusal, outcome_tables
@@ -99,7 +105,7 @@ def _of_pair(comparisons: Sequence[Comparison]) -> Iterator[Table | None]:
         yield from outcome_tables([*one.rows, *named])
         yield people_table(one)
         yield from (*group_tables(one.rows, scores=True), *group_tables(named, scores=True))
-        yield from (margins_table(one.further, one.level), _spread(one), power_table(one))
+        yield from (margins_table(one.further, one.level), apart_table(one), _spread(one), power_table(one))
 
 
 def _main_tables(results: Results) -> list[Table | None]:

@@ -16,6 +16,7 @@ from chaintune.records.scales import PERCENT, changes_in, levels_in, units_in_wo
 from chaintune.report.agreement import agreement_sentence
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, over_what, p_text
+from chaintune.report.curvature import apart_sentence
 from chaintune.report.gate import gate_sentence
 from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
@@ -171,7 +172,7 @@ def _comparison_text(comparison: Comparison) -> str:
             f"Interval and verdict are corrected over {over_what([whole.family])} as one family: {whole.family}."
         )
     parts += [agreement_sentence(comparison.task, comparison.chat_agreement, level=comparison.level)]
-    parts += [_written_twice(comparison)]
+    parts += [apart_sentence(comparison), _written_twice(comparison)]
     parts += people_sentences(comparison)
     parts += [*power_sentences(comparison), *(() if comparison.end else comparison.cautions.values())]
     return " ".join(

@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
@@ -13,11 +16,11 @@ from chaintune.execution.sizing import chat_of, tell_sampling, tell_unused, usab
 from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import encode_of, tell_special_tokens
-from chaintune.plan.graph import addressed, measured_content, through_server
+from chaintune.plan.graph import addressed, divergence_between, measured_content, through_server
 from chaintune.plan.judging import last
-from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, ScoreNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, KlNode, ScoreNode
 from chaintune.plan.plan import Plan
-from chaintune.records import Scores, Task
+from chaintune.records import Measurement, Scores, Task
 from chaintune.records.audit import served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, Serving, backend_of
@@ -32,7 +35,31 @@ from chaintune.tasks.chat import RENDERED
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Models that were scored.
+
+    Attributes:
+        scores: what each model is called -> task -> scores.
+        divergences: task -> how far the second of two models is from the first, example by example; of tasks whose
+            examples have answers, where it was asked for.
+    """
+
+    scores: dict[str, dict[str, Scores]]
+    divergences: dict[str, pa.Table]
+
+
 def score_models(
+    models: Mapping[str, str], tasks: Sequence[Task], store: Store, options: RunOptions = LOCAL, **how: Any
+) -> dict[str, dict[str, Scores]]:
+    """Scores of several models on several tasks: what each model is called, then task -> scores.
+
+    Arguments and errors are those of `scored_models`.
+    """
+    return scored_models(models, tasks, store, options, **how).scores
+
+
+def scored_models(
     models: Mapping[str, str],
     tasks: Sequence[Task],
     store: Store,
@@ -45,8 +72,9 @@ def score_models(
     allow_unused: Sequence[str] = (),
     serve: ServeArgument = None,
     server_logs: Path | None = None,
-) -> dict[str, dict[str, Scores]]:
-    """Scores of several models on several tasks: what each model is called, then task -> scores.
+    kl: bool | None = False,
+) -> Scored:
+    """Scores of several models on several tasks, and how far the second of two is from the first.
 
     What could not be scored is refused before anything is computed; equal models are scored once.
 
@@ -63,6 +91,8 @@ def score_models(
         serve: the command by which a server is started for each model that is files, or the keys of `serve` in a study
             file; None starts none.
         server_logs: folder of their logs; None keeps those of servers that failed.
+        kl: whether to measure how far the second of two models is from the first. None does so where it holds its
+            weights quantised, and the first does not, and tells where it cannot be.
 
     Raises:
         ConfigError: no task, or two of one name; fewer devices than one, or several and a backend that cannot share
@@ -81,6 +111,11 @@ def score_models(
         shown[name]: open_base(name, store, backend, allow_unused=allow_unused, trust_remote_code=trust_remote_code)
         for name in shown
     }
+    if devices > 1 and (quantised := [base for base in bases.values() if base.quantised]):
+        raise ConfigError(
+            f"devices: model '{quantised[0].name}' holds its weights quantised, which cannot be spread over {devices} "
+            "processes; leave devices out"
+        )
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
@@ -117,7 +152,7 @@ def score_models(
     served = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
     if told := served_caution(*served):
         _LOG.warning("%s", told)
-    judgements: dict[str, JudgementNode] = {}
+    asked, judgements = dict(keys), dict[str, JudgementNode]()
     for (called, name), key in keys.items():
         for judge in judges.by_task.get(name, ()):
             if judge.measure == metrics_of(by_name[name])[0].measure:  # else nothing reads it
@@ -126,7 +161,10 @@ def score_models(
     places = {name: place for place, name in enumerate(bases)}
     # Of each model what it is asked here first: a server wants the memory.
     in_order = sorted(nodes.values(), key=lambda node: (places[node.base], node.served))
-    plan = Plan("score", (*in_order, *last(list(judgements.values()))), (), 0, len(keys), "all", {})
+    measured = {at: nodes[key] for at, key in asked.items()}
+    apart = _divergences(models, {name: bases[shown[name]] for name in models.values()}, readers, by_name, measured, kl)
+    jobs = (*apart.values(), *in_order) if by_server else (*in_order, *apart.values())
+    plan = Plan("score", (*jobs, *last(list(judgements.values()))), (), 0, len(keys), "all", {})
     engine = EngineFactory.of(
         {**bases, **judges.models},
         chosen,
@@ -138,11 +176,62 @@ def score_models(
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:
         for failed in outcome.of("failed"):
+            if kl is None and isinstance(failed.node, KlNode):
+                _LOG.warning("%s was not measured: %s", failed.node.title, failed.cause)
+                continue
             raise ModelError(f"{failed.node.title}: {failed.cause}")
         for (called, name), key in keys.items():
             model = shown[models[called]]
             scores.setdefault(called, {})[name] = _read(store, key, by_name[name], model, chat.get((model, name), {}))
-    return scores
+        entries = {name: store.get(node.kind, node.key) for name, node in apart.items()}
+        divergences = {
+            name: Measurement.read(entry.path / MEASUREMENT_FILE).table for name, entry in entries.items() if entry
+        }
+    return Scored(scores, divergences)
+
+
+def _divergences(
+    models: Mapping[str, str],
+    bases: Mapping[str, BaseModel],
+    readers: Mapping[str, Reader],
+    tasks: Mapping[str, Task],
+    nodes: Mapping[tuple[str, str], ScoreNode],
+    kl: bool | None,
+) -> dict[str, KlNode]:
+    """Task -> the node that measures how far the second model is from the first, of tasks whose examples have answers.
+
+    Raises:
+        ConfigError: it is asked for, and the models or the tasks do not allow it.
+    """
+    if len(models) != 2:
+        if kl:
+            raise ConfigError(f"kl: it is measured between two models, got {len(models)}; leave it out, or name two")
+        return {}
+    (before, one), (after, other) = models.items()
+    if not (kl or (kl is None and bases[other].quantised and not bases[one].quantised)):
+        return {}
+    why = ""
+    if any(base.weights is None or base.backend != DEFAULT for base in (bases[one], bases[other])):
+        why = f"both models have to be computed by backend '{DEFAULT}'"
+    elif bases[one].key == bases[other].key:
+        return {}  # nothing lies between them
+    elif not _read_alike([readers[name] for name in readers]):
+        why = "the two models read text as different tokens"
+    answered = [task for task in tasks.values() if task.test and all(example.answers for example in task.test)]
+    if not why and not answered:
+        why = "no task has examples with answers that are right"
+    if why and kl:
+        raise ConfigError(f"kl: {why}; leave --kl out, or name other models or tasks")
+    if why:
+        _LOG.warning("how far the quantised model is from the other one (KL) is not measured: %s", why)
+        return {}
+    return {task.name: divergence_between(nodes[after, task.name], nodes[before, task.name], task) for task in answered}
+
+
+def _read_alike(readers: Sequence[Reader]) -> bool:
+    """Whether tokenizers have one vocabulary."""
+    first, *others = (reader.tokenizer.get_vocab() for reader in readers)
+    return all(first == other for other in others)
 
 
 def _read(store: Store, key: str, task: Task, model: str, chat: Mapping[str, str]) -> Scores:

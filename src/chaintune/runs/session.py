@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import polars as pl
 
 from chaintune.errors import StoreError, number_of, require
-from chaintune.execution.bases import entry_keys, open_base
+from chaintune.execution.bases import check_trainable, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
@@ -218,8 +218,8 @@ def prepare(
     Raises:
         DataError: a task's data cannot be loaded, what is taught is tested too, or an example is longer than a base's
             context.
-        ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it; a checkpoint that
-            another program made is none of a base.
+        ModelError: a base cannot be loaded, or is served or quantised, so that nothing can be trained from it; a
+            checkpoint that another program made is none of a base.
         ConfigError: a recipe's adapter cannot be trained on a base.
     """
     loaded = {
@@ -232,6 +232,8 @@ def prepare(
     loaded = both_ways(loaded, study.tasks, study.chat)
     how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
     bases = {name: open_base(study.located(name), store, study.backend, **how) for name in study.bases}
+    for base in bases.values():
+        check_trainable(base)
     precision = resolve_precision(study.precision)
     readers = {
         name: load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code)

@@ -33,6 +33,8 @@ def trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
             to be continued and is another; the weights are held in 4 bits and should not be, or the other way round, or
             they would have to be changed.
     """
+    if parent.stored:
+        raise StageError(f"its weights are stored quantised ({parent.stored}); train the unquantised model")
     if parent.quantize != recipe.quantize:
         raise StageError(
             f"the recipe says quantize {recipe.quantize or 'nothing'!r}, and the weights are held in "

@@ -32,7 +32,7 @@ def test_it_is_a_mean_over_tokens_with_an_interval_and_no_test() -> None:
 def test_a_model_that_rules_out_a_token_is_infinitely_far_and_the_reason_says_so() -> None:
     forward, backward = means([math.inf, 1.0, *[0.5] * 38], [0.5] * 40)
     assert math.isnan(forward.value)
-    assert "infinite in 1 of 40 examples: the model after the stage rules out" in forward.reason
+    assert "infinite in 1 of 40 examples: the later model rules out" in forward.reason
     assert backward.value == pytest.approx(0.5 / 3)
 
 

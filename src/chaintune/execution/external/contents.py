@@ -11,8 +11,9 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.files.reading import sha256_of
 from chaintune.models import load, load_reader
 from chaintune.models.digest import adapter_digest
-from chaintune.models.folders import CONFIG, brings_tokenizer, json_object
+from chaintune.models.folders import brings_tokenizer
 from chaintune.models.names import locate_adapter
+from chaintune.models.quantised import quantisation_of
 from chaintune.models.wholeness import check_checkpoint_of, check_same_tokens
 from chaintune.store.manifest import is_plain
 from chaintune.store.store import Store
@@ -115,8 +116,7 @@ def _check_adapter(held: Held, adapter: Path) -> None:
     Raises:
         ModelError: it does not.
     """
-    if not _is_quantised(held.base.folder):
-        held.on_meta(held.base.folder, adapter)
+    held.on_meta(held.base.folder, adapter)
     if brings_tokenizer(adapter):
         check_tokens(held, held.base.folder, adapter)
 
@@ -128,7 +128,7 @@ def check_whole(held: Held, folder: Path, adapter: Path | None = None) -> None:
         ModelError: it is none.
     """
     check_tokens(held, folder, adapter)
-    if _is_quantised(folder) or _is_quantised(held.base.folder):  # needs its device; whoever loads it looks
+    if quantisation_of(folder):  # needs its device; whoever loads it looks
         return
     own, usual = held.on_meta(folder), held.on_meta(held.base.folder)
     check_checkpoint_of(own, usual, what=f"stage '{held.stage}'", name=held.name)
@@ -144,10 +144,6 @@ def check_tokens(held: Held, folder: Path, adapter: Path | None) -> None:
     own = load_reader(folder, adapter, trust_remote_code=trusted).tokenizer
     usual = load_reader(held.base.folder, held.base.adapter, trust_remote_code=trusted).tokenizer
     check_same_tokens(own, usual, what=f"stage '{held.stage}'", name=held.name)
-
-
-def _is_quantised(folder: Path) -> bool:
-    return "quantization_config" in json_object(folder / CONFIG)
 
 
 def check_commands(stages: Iterable[ExternalStage], *, trust_remote_code: bool) -> None:

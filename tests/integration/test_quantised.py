@@ -1,0 +1,106 @@
+"""A quantised checkpoint against the model that it is a round of: scored, told apart by group, never trained."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+import chaintune
+from chaintune import tasks
+from chaintune.cli import main
+from chaintune.errors import ConfigError, ModelError
+from chaintune.records import Task
+from chaintune.report.comparison import read_comparisons
+from chaintune.store.folder import FolderStore
+from tests import quantised, tiny
+from tests.integration.conftest import Smoke
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+class Pair(NamedTuple):
+    """A model, its round to 8 bits, and the items that both are asked."""
+
+    plain: str
+    fp8: str
+    data: Path
+
+    @property
+    def task(self) -> Task:
+        return tasks.load("balls", path=self.data, role="safety")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("pair")
+    plain = quantised.write_plain(folder / "plain")
+    fp8 = quantised.write_fp8(folder / "fp8", plain)
+    return Pair(str(plain), str(fp8), tiny.write_task(folder / "balls.jsonl"))
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_an_audit_says_how_far_the_round_is_and_of_whom(pair: Pair, tmp_path: Path, capsys: Any) -> None:
+    command = ["audit", pair.plain, pair.fp8, "--task", "balls", "--set", f"tasks.balls.path={pair.data}",
+               "--set", "tasks.balls.test_share=1", "--by", "owner", "--precision", "fp32", "--resamples", "200",
+               "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]  # fmt: skip
+    code = run(*command)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    assert "How far the two models are apart on balls" in printed.out
+    assert "(KL(before ‖ after)), of the groups the most for" in " ".join(printed.out.split())
+    assert "nats a token from the earlier one" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    ((one,), _) = read_comparisons(tmp_path / "out" / "comparison.json")
+    whole, *groups = one.divergence
+    assert (whole.dimension, whole.group, whole.forward.n) == ("", "", 80)
+    assert whole.forward.low < whole.forward.value < whole.forward.high
+    assert [(part.dimension, part.group, part.forward.n) for part in groups] == [
+        ("owner", owner, 20) for owner in sorted(tiny.OWNERS)
+    ]
+    assert (one.provenance_before.get("quantised"), one.provenance_after["quantised"]) == (None, "fp8")
+    (entry,) = FolderStore(tmp_path / "store").entries("kl")
+    table = pq.read_table(FolderStore(tmp_path / "store").get("kl", entry.key).path / "measurement.parquet")  # type: ignore[union-attr]
+    named = dict(zip(table.column("example_id").to_pylist(), table.to_pylist(), strict=True))
+    own = [named[example.id] for example in tiny.examples(80, task="balls") if example.groups["owner"] == ("Ann",)]
+    assert groups[0].forward.value == pytest.approx(
+        sum(row["forward"] for row in own) / sum(row["tokens"] for row in own)
+    )
+    assert run(*command, "--no-kl") == 0
+    assert "apart on balls" not in capsys.readouterr().out
+
+
+def test_two_models_are_held_apart_where_that_is_asked_for(pair: Pair, tmp_path: Path) -> None:
+    """Neither is quantised, or the earlier one is."""
+    how: dict[str, Any] = {"tasks": pair.task, "store": FolderStore(tmp_path), "precision": "fp32", "resamples": 200}
+    backwards = chaintune.audit(pair.fp8, pair.plain, **how).comparisons[0]
+    assert not backwards.divergence, "nobody asked"
+    assert chaintune.audit(pair.fp8, pair.plain, kl=True, **how).comparisons[0].divergence[0].forward.value > 0
+    with pytest.raises(ConfigError, match="measured between two models, got 3"):
+        chaintune.audit_series([pair.fp8, pair.plain, pair.fp8], kl=True, **how)
+
+
+def test_nothing_is_trained_from_it_and_nothing_computed(pair: Pair, smoke: Smoke, tmp_path: Path, capsys: Any) -> None:
+    study = tmp_path / "study.yaml"
+    places = {name: f"{smoke.folder / name}.jsonl" for name in ("balls", "boxes")}
+    study.write_text(
+        f"base: {pair.fp8}\nprecision: fp32\nchains: [[balls, boxes]]\ntasks:\n"
+        + "".join(f"  {name}: {{role: safety, path: {path}, train: 8, test: 8}}\n" for name, path in places.items())
+    )
+    for command in ("run", "plan"):
+        assert run(command, str(study), "--store", str(tmp_path / "store")) == 2
+        told = capsys.readouterr().err
+        assert "holds its weights quantised (fp8)" in " ".join(told.split())
+        assert "name the unquantised model" in " ".join(told.split())
+    with pytest.raises(ModelError, match="holds its weights quantised"):
+        chaintune.curvature(pair.fp8, pair.task, store=tmp_path / "store")
+    settings = {"tasks": {name: {"role": "safety", "path": path} for name, path in places.items()}}
+    with pytest.raises(ModelError, match="holds its weights quantised"):
+        chaintune.mitigate(pair.fp8, before=pair.plain, forgotten="balls", keep="boxes", settings=settings,
+                           out=tmp_path / "out", store=FolderStore(tmp_path / "store"))  # fmt: skip
+    assert not list((tmp_path / "store").glob("*/*/*.parquet"))
