@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, TorchAoConfig
 
+from chaintune.models import Precision
 from tests import tiny
 
 _SHAPE: dict[str, Any] = {
@@ -109,7 +110,7 @@ def _compressed(folder: Path, plain: Path) -> Path:
 
 
 # Name -> what it needs, the precision that it computes in, and what writes it.
-KINDS: dict[str, tuple[str, str, Callable[[Path, Path], Path]]] = {
+KINDS: dict[str, tuple[str, Precision, Callable[[Path, Path], Path]]] = {
     "fp8": ("torch", "fp32", write_fp8),
     "nf4": ("bitsandbytes", "fp32", _nf4),
     "int8": ("bitsandbytes", "fp32", _int8),

@@ -44,6 +44,7 @@ RUN_BY = {
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",
     "docs/how-to/objectives.md": "tests/integration/test_objective_entry_point.py",
     "docs/how-to/own-data.md": "tests/unit/tasks/test_own_data_page.py",
+    "docs/how-to/quantised.md": "tests/integration/test_quantised.py",
     "docs/how-to/refusals.md": "tests/integration/test_refusals_page.py",
     "docs/how-to/served.md": "tests/integration/test_served.py",
     "docs/how-to/scorers.md": "tests/unit/scoring/scorers/test_page.py",

@@ -17,7 +17,7 @@ _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")
 
 
 def cautions(before: Log, after: Log) -> dict[str, str]:
-    """Sentences by kind: of examples that may depend on each other, prompts not compared, unused templates, servers.
+    """Sentences by kind, of dependent examples, prompts not compared, unused templates, quantised weights, servers.
 
     Args:
         before: the log of the earlier checkpoint.
@@ -31,6 +31,16 @@ def cautions(before: Log, after: Log) -> dict[str, str]:
         )
     if UNUSED in (log.scores.provenance.get("chat") for log in (before, after)):
         found["chat"] = f"{_capital(template_unused([before.scores.task]))}."
+    sides = (("earlier", before.scores.provenance), ("later", after.scores.provenance))
+    if quantised := [
+        f"the {side} model's are {about['quantised']}, with all else in {about.get('precision', 'its own precision')}"
+        for side, about in sides
+        if about.get("quantised")
+    ]:
+        found["quantised"] = (
+            f"Weights are quantised: {'; '.join(quantised)}. What they answer depends on the packages and the device "
+            "that computed it."
+        )
     asked, judges = (_stated(name, before, after) for name in ("identity", "judge_identity"))
     if served := served_caution(asked, judges):
         found["served"] = served

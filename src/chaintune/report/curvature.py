@@ -79,11 +79,11 @@ def apart_sentence(comparison: Comparison) -> str:
     if math.isnan(whole.forward.value):
         return f"How far the later model is from the earlier one is not known: {whole.forward.reason}."
     text = _NATS.text(whole.forward, level=comparison.level)
-    text = f"On the right answers the later model is {text} a token from the earlier one (KL(before ‖ after))"
+    text = f"KL(before ‖ after) is {text}, mean over the tokens of the right answers"
     known = [one for one in groups if not math.isnan(one.forward.low)]
     if len(known) > 1:
         most, least = (_in_words(one) for one in (known[0], known[-1]))
-        text += f", of the groups the most for {most} and the least for {least}"
+        text += f"; of the groups it is largest for {most} and smallest for {least}"
     return f"{text}."
 
 

@@ -90,7 +90,7 @@ def test_each_kind_is_scored_as_its_configuration_says(made: Made, kind: str) ->
     assert base.quantised == quantisation_of(folder) == IN_WORDS[kind]
     assert base.about["quantised"] == IN_WORDS[kind]
     assert base.key != open_base(str(folder.parent / "plain"), FolderStore(folder.parent / "store")).key
-    loaded = load(folder, precision=precision)  # type: ignore[arg-type] - a literal
+    loaded = load(folder, precision=precision)
     assert loaded.stored == IN_WORDS[kind]
     items = tiny.examples(6)
     rows = score(loaded, items, task="colours").table.column("choice_logprobs").to_pylist()
@@ -125,11 +125,11 @@ def test_weights_that_nothing_knows_are_refused(made: Made, tmp_path: Path, kind
     foreign = {"model.layers.1.mlp.strange_proj.weight": torch.ones(2, 2)}
     rewrite(folder, whole | foreign)
     with pytest.raises(ModelError, match="strange_proj"):
-        load(folder, precision=quantised.KINDS[kind][1])  # type: ignore[arg-type] - a literal
+        load(folder, precision=quantised.KINDS[kind][1])
     del whole["model.norm.weight"]
     rewrite(folder, whole)
     with pytest.raises(ModelError, match=r"lack 1 .*model\.norm\.weight"):
-        load(folder, precision=quantised.KINDS[kind][1])  # type: ignore[arg-type] - a literal
+        load(folder, precision=quantised.KINDS[kind][1])
 
 
 @pytest.mark.skipif(not quantised.is_installed("bitsandbytes"), reason="bitsandbytes is not installed")
