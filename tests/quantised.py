@@ -1,8 +1,9 @@
 """Two-layer models whose folders hold their weights quantised, one of each kind that can be made without a GPU."""
 
-import importlib.util
+import importlib
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,31 +78,29 @@ def _int8(folder: Path, plain: Path) -> Path:
 
 
 def _torchao(folder: Path, plain: Path) -> Path:
-    from torchao.quantization import IntxWeightOnlyConfig, PerGroup
-
-    how = TorchAoConfig(IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(32)))
+    package = importlib.import_module("torchao.quantization")
+    how = TorchAoConfig(package.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=package.PerGroup(32)))
     return _rounded_while_loaded(folder, plain, how, torch.bfloat16)
 
 
 def _compressed(folder: Path, plain: Path) -> Path:
     """Weights of 4 bits, packed, with a scale for each group of 32: the layout of `W4A16`."""
-    from compressed_tensors.compressors import ModelCompressor
-    from compressed_tensors.quantization import QuantizationConfig, QuantizationStatus, apply_quantization_config
-
+    package = importlib.import_module("compressed_tensors.quantization")
+    compressors = importlib.import_module("compressed_tensors.compressors")
     model = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32)
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": _BLOCK}
-    config = QuantizationConfig(
+    config = package.QuantizationConfig(
         config_groups={"group_0": {"targets": ["Linear"], "weights": weights}},
         ignore=["lm_head"],
         format="pack-quantized",
-        quantization_status=QuantizationStatus.FROZEN,
+        quantization_status=package.QuantizationStatus.FROZEN,
     )
-    apply_quantization_config(model, config)
+    package.apply_quantization_config(model, config)
     for module in model.modules():
         if hasattr(module, "weight_scale"):
             groups = module.weight.data.unflatten(1, (-1, _BLOCK))
             module.weight_scale.data = groups.abs().amax(dim=2) / 7.5
-    compressor = ModelCompressor.from_pretrained_model(model, quantization_format="pack-quantized")
+    compressor = compressors.ModelCompressor.from_pretrained_model(model, quantization_format="pack-quantized")
     compressor.compress_model(model)
     model.save_pretrained(folder)
     compressor.update_config(folder)
@@ -121,4 +120,4 @@ KINDS: dict[str, tuple[str, Precision, Callable[[Path, Path], Path]]] = {
 
 def is_installed(package: str) -> bool:
     """Whether a package is there, without importing it."""
-    return importlib.util.find_spec(package) is not None
+    return find_spec(package) is not None

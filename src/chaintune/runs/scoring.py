@@ -163,7 +163,9 @@ def scored_models(
     in_order = sorted(nodes.values(), key=lambda node: (places[node.base], node.served))
     measured = {at: nodes[key] for at, key in asked.items()}
     apart = _divergences(models, {name: bases[shown[name]] for name in models.values()}, readers, by_name, measured, kl)
-    jobs = (*apart.values(), *in_order) if by_server else (*in_order, *apart.values())
+    jobs: list[ScoreNode | KlNode] = [*in_order, *apart.values()]
+    if by_server:  # it wants the memory of the two
+        jobs = [*apart.values(), *in_order]
     plan = Plan("score", (*jobs, *last(list(judgements.values()))), (), 0, len(keys), "all", {})
     engine = EngineFactory.of(
         {**bases, **judges.models},
