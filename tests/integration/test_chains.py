@@ -128,7 +128,7 @@ def test_what_is_kept_changes_no_score(
 
 
 def test_the_order_of_the_rows_in_the_data_does_not_matter(
-    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+    smoke: Smoke, brief: dict[str, bytes], tmp_path: Path
 ) -> None:
     shuffled = []
     for name in ("balls", "boxes"):
@@ -136,12 +136,12 @@ def test_the_order_of_the_rows_in_the_data_does_not_matter(
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(random.Random(1).sample(rows, len(rows))))  # noqa: S311 - test data
         shuffled.append(f"tasks.{name}.path={path}")
-    usual, other = smoke.open(tmp_path / "store"), smoke.open(tmp_path / "store", *shuffled)
+    usual, other = smoke.open(tmp_path / "store", BRIEF), smoke.open(tmp_path / "store", BRIEF, *shuffled)
     for name, task in usual.tasks.items():
         assert (other.tasks[name].train, other.tasks[name].test) == (task.train, task.test)
     assert [node.key for node in other.plan.nodes] == [node.key for node in usual.plan.nodes]
     other.run(tmp_path / "out")
-    assert scores(other) == straight
+    assert scores(other) == brief
 
 
 def test_a_base_with_an_adapter(smoke: Smoke, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def read(content: bytes, folder: Path) -> list[list[float]]:
 
 
 def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
-    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    smoke: Smoke, brief: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tuning changes the parent in place; after a failure nothing may start from what is left of it."""
     real = vars(engine)["tune"]
@@ -177,16 +177,16 @@ def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
     def failing(parent: LoadedModel, *arguments: Any, **options: Any) -> Any:
         tuned = real(parent, *arguments, **options)
         if options["task"] == "balls":
-            raise StageError("the loss became nan at step 16 of 16")
+            raise StageError("the loss became nan at step 2 of 2")
         return tuned
 
     monkeypatch.setattr(engine, "tune", failing)
-    session = smoke.open(tmp_path / "store")
+    session = smoke.open(tmp_path / "store", BRIEF)
     outcome = session.run(tmp_path / "out").outcome
     assert {result.node.chain for result in outcome.of("failed")} == {("balls",), ("boxes", "balls")}
     found = scores(session)
     assert set(found) == {f"{chain} on {task}" for chain in ("base", "boxes") for task in ("balls", "boxes")}
-    assert all(straight[title] == content for title, content in found.items())
+    assert all(brief[title] == content for title, content in found.items())
 
 
 def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> None:

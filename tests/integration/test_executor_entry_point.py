@@ -10,7 +10,7 @@ from chaintune.execution.status import read_status
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import RunOptions
 from tests.conftest import Install
-from tests.integration.conftest import Smoke, scores
+from tests.integration.conftest import BRIEF, Smoke, scores
 
 PACKAGE = '''
 """Three jobs at a time, of which the last one comes first; what it ran is noted at the address."""
@@ -63,11 +63,11 @@ def offered(install: Install) -> None:
 
 
 @pytest.mark.usefixtures("offered")
-def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
-    session = smoke.open(tmp_path / "store")
+def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, brief: dict[str, bytes], tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", BRIEF)
     outcome = session.run(tmp_path / "out", RunOptions("stack", str(tmp_path / "ran"))).outcome
     assert outcome.complete
-    assert scores(session) == straight
+    assert scores(session) == brief
     assert sorted((tmp_path / "ran").read_text().splitlines()) == sorted(node.title for node in session.plan.nodes)
     assert read_status(tmp_path / "out").state == "done"
 

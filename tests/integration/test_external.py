@@ -20,7 +20,7 @@ from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
-from tests.integration.conftest import STUDY, Smoke, files_that_name_this_machine, scores
+from tests.integration.conftest import BRIEF, STUDY, Smoke, files_that_name_this_machine, scores
 from tests.programs import Start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a command is run by /bin/sh")
@@ -44,7 +44,7 @@ print("read", len(rows), sorted(rows[0]), "beside", sorted(os.listdir()))
 @pytest.fixture
 def straight_checkpoints(smoke: Smoke, tmp_path: Path) -> Path:
     """Folder of the checkpoint `balls` of the smoke study."""
-    session = smoke.open(tmp_path / "straight", "chains=[[balls]]")
+    session = smoke.open(tmp_path / "straight", "chains=[[balls]]", BRIEF)
     session.run(tmp_path / "straight-out")
     (node,) = session.plan.stages
     entry = session.store.get("stage", node.key)
@@ -76,14 +76,14 @@ def ran(session: Session, out: Path) -> list[str]:
 
 
 def test_a_checkpoint_made_elsewhere_is_measured_and_trained_on_as_our_own(
-    smoke: Smoke, straight: dict[str, bytes], straight_checkpoints: Path, tmp_path: Path
+    smoke: Smoke, brief: dict[str, bytes], straight_checkpoints: Path, tmp_path: Path
 ) -> None:
     chain = [{"external": {"path": "elsewhere", "task": "balls"}}, "boxes"]
-    session = opened(smoke, tmp_path, [chain], mitigations=[{"replay": {"task": "balls", "dose": [0.5]}}])
+    session = opened(smoke, tmp_path, [chain], BRIEF, mitigations=[{"replay": {"task": "balls", "dose": [0.5]}}])
     assert ran(session, tmp_path / "out") == []
     own = scores(session)
-    for title in (title for title in straight if title.startswith(("base", "balls"))):
-        assert answers(own[title]).equals(answers(straight[title])), title
+    for title in (title for title in brief if title.startswith(("base", "balls"))):
+        assert answers(own[title]).equals(answers(brief[title])), title
     assert {">".join(node.chain) for node in session.plan.stages} == {
         "balls",
         "balls>boxes",
