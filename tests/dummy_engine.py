@@ -146,6 +146,10 @@ class DummyEngine:
         (out / "curvature.json").write_text(json.dumps(found.to_dict()))
         return {}
 
+    def measure_overlap(self, *, node: Any, checkpoint: Path, tasks: Any, out: Path) -> dict[str, Any]:
+        """No study of these tests asks for it."""
+        raise NotImplementedError
+
     def measure_kl(
         self, *, node: KlNode, checkpoint: Path, parent: Path, task: Task, out: Path, report: Report
     ) -> dict[str, Any]:

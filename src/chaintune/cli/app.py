@@ -17,6 +17,7 @@ from chaintune.cli.card import card
 from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
+from chaintune.cli.order import order
 from chaintune.cli.output import (
     CLOSED_PIPE,
     FirstOfWarnings,
@@ -50,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks, score, rescore, compare, audit, curvature, card):
+for command in (run, order, plan, status, report, tasks, score, rescore, compare, audit, curvature, card):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")

@@ -14,7 +14,16 @@ from chaintune.execution.events import Progress, Result
 from chaintune.execution.hardware import worker_note
 from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
-from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import (
+    MEASUREMENT_FILE,
+    CurvatureNode,
+    JudgementNode,
+    KlNode,
+    Node,
+    OverlapNode,
+    ScoreNode,
+    StageNode,
+)
 from chaintune.plan.plan import Plan
 from chaintune.records import Measurement, Task, canonical_digest
 from chaintune.records.generation import Keep
@@ -87,6 +96,12 @@ class Engine(Protocol):
         self, *, node: KlNode, checkpoint: Path, parent: Path, task: Task, out: Path, report: Report
     ) -> Mapping[str, Any]:
         """Measure a checkpoint's divergence from its parent into `measurement.parquet`; the notes hold `seconds`."""
+        ...
+
+    def measure_overlap(
+        self, *, node: OverlapNode, checkpoint: Path, tasks: Mapping[str, Task], out: Path
+    ) -> Mapping[str, Any]:
+        """Compare the gradients of tasks at a checkpoint and write `overlap.json`; the notes hold `seconds`."""
         ...
 
     def base_folder(self, base: str) -> Path | None:
@@ -242,6 +257,9 @@ class JobRunner:
                 {key: folders[key] for key in node.measurements},
             )
             return self.engine.tune(node=node, inputs=inputs, out=out, report=report)
+        if isinstance(node, OverlapNode):
+            tasks = {name: self.tasks[name] for name in node.tasks}
+            return self.engine.measure_overlap(node=node, checkpoint=folders[node.checkpoint_key], tasks=tasks, out=out)
         key, task = node.checkpoint_key, self.tasks[node.task]
         if isinstance(node, CurvatureNode):
             return self.engine.measure_curvature(node=node, checkpoint=folders[key], task=task, out=out)

@@ -31,12 +31,14 @@ from chaintune.models.precision import Quantize
 from chaintune.plan.nodes import (
     CURVATURE_FILE,
     MEASUREMENT_FILE,
+    OVERLAP_FILE,
     CurvatureNode,
     External,
     Interpolation,
     JudgementNode,
     KlNode,
     Node,
+    OverlapNode,
     ScoreNode,
     StageNode,
 )
@@ -406,10 +408,11 @@ class LocalEngine:
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
-        loaded = self._model(node.checkpoint_key, checkpoint, node)
-        if node.space == "full" and loaded.has_adapter and not hessian.merely_adds(loaded):
-            self._in_memory = None  # merging changes it
-            loaded = merge_adapter(loaded)
+        loaded = (
+            self._whole_model(checkpoint, node)
+            if node.space == "full"
+            else self._model(node.checkpoint_key, checkpoint, node)
+        )
         result = hessian.curvature(
             loaded,
             hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
@@ -422,6 +425,30 @@ class LocalEngine:
         )
         (out / CURVATURE_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
         return {"products": result.products, "examples": result.n, "seconds": result.seconds}
+
+    def measure_overlap(
+        self, *, node: OverlapNode, checkpoint: Path, tasks: Mapping[str, Task], out: Path
+    ) -> dict[str, Any]:
+        """Compare the gradients of tasks at a checkpoint, on their training examples, and write them into `out`."""
+        started = time.monotonic()
+        chosen = {
+            name: hessian.choose_examples(
+                task.train, min(node.examples, len(task.train)), task=name, seed=node.examples_seed
+            )
+            for name, task in tasks.items()
+        }
+        objectives = dict(zip(node.tasks, node.objectives, strict=True))
+        result = hessian.gradient_overlap(self._whole_model(checkpoint, node), chosen, objectives)
+        (out / OVERLAP_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return {"examples": sum(result.examples), "seconds": time.monotonic() - started}
+
+    def _whole_model(self, checkpoint: Path, node: CurvatureNode | OverlapNode) -> LoadedModel:
+        """A checkpoint in whose weights derivatives are taken: an adapter that does more than add to them is merged."""
+        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        if loaded.has_adapter and not hessian.merely_adds(loaded):
+            self._in_memory = None  # merging changes it
+            loaded = merge_adapter(loaded)
+        return loaded
 
     def measure_kl(
         self,

@@ -19,6 +19,7 @@ from chaintune.plan.nodes import (
     KlNode,
     Node,
     Operation,
+    OverlapNode,
     OwnAnswers,
     Portion,
     ScoreNode,
@@ -27,6 +28,7 @@ from chaintune.plan.nodes import (
 )
 from chaintune.records import (
     Chain,
+    ChainStep,
     Checkpoint,
     Choices,
     MitigationRef,
@@ -59,6 +61,7 @@ MEASUREMENT_FORMAT = 4
 RENDERED_FORMAT = 2
 CURVATURE_FORMAT = 2
 KL_FORMAT = 1
+OVERLAP_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,8 @@ class Graph:
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
-        self.divergences: dict[str, KlNode] = {}
+        self.divergences: dict[str, dict[str, KlNode]] = {}
+        self.overlaps: dict[str, OverlapNode] = {}
         self.cells: dict[tuple[Any, ...], Cell] = {}
 
     def add_family(self, family: Family) -> None:
@@ -206,6 +210,8 @@ class Graph:
             self._add_cell(family.base, chain, family.variant, key)
         for branch in family.branches:
             self._add_branch(family, branch, made)
+            if self.study.gradients and branch.mitigated is None:
+                self._add_probes(family, branch.steps[0], made)
             if self.study.curvature and branch.mitigated is None and len(branch.steps) > 1:
                 self._add_curvature(family.base, family.variant, branch.steps[0], made)
 
@@ -224,7 +230,8 @@ class Graph:
             every = self.scores[key].values()
             scores = [score if score.devices == devices else replace(score, devices=devices) for score in every]
             yield from (score for score in scores if not score.served)
-            yield from (nodes[key] for nodes in (self.divergences, self.curvatures) if key in nodes)
+            yield from self.divergences.get(key, {}).values()
+            yield from (nodes[key] for nodes in (self.curvatures, self.overlaps) if key in nodes)
             yield from (score for score in scores if score.served)  # a server wants the memory of our model
             waiting += reversed(children)
 
@@ -311,8 +318,47 @@ class Graph:
         place = (base, chain, variant.labels, variant.seed)
         self.cells[place] = replace(self.cells[place], curvature_key=node.key)
 
-    def _add_divergence(self, stage: StageNode, task: str, place: tuple[Any, ...]) -> None:
-        """Have a stage's divergence from its parent measured on the task that it taught, where that is tested."""
+    def _add_probes(self, family: Family, step: Step, made: Mapping[Chain, str]) -> None:
+        """Have base and first checkpoint measured by what tells orders apart before any of them is trained."""
+        stage = self.children[made[()]][made[step.place,]]
+        for task in self.facts:
+            self._add_divergence(stage, task)
+        for chain in ((), (step.place,)):
+            self._add_overlap(family, chain, made[chain])
+
+    def _add_overlap(self, family: Family, chain: Chain, key: str) -> None:
+        """Have the gradients of all tasks that are taught compared at a checkpoint."""
+        taught = self.study.taught
+        tasks = tuple(name for name, facts in self.facts.items() if name in taught and Preference not in facts.targets)
+        recipes = [
+            self._settings(Step(ChainStep.plain(task), task, (Portion(task),)), family.variant).recipe for task in tasks
+        ]
+        examples, seed = self.study.gradients, self.study.seed
+        payload = {"format": OVERLAP_FORMAT, "kind": "overlap", "checkpoint": key, "examples": [examples, seed]}
+        payload |= {"tasks": [self.facts[task].train_digest for task in tasks]}
+        payload |= {"objectives": [recipe.objective for recipe in recipes], **self._rendered(family.base, tasks)}
+        node = OverlapNode(
+            key=canonical_digest(payload),
+            checkpoint_key=key,
+            base=family.base,
+            base_key=self.base_keys[family.base],
+            chain=_labels(chain),
+            seed=family.variant.seed,
+            precision=self.precision,
+            variant=family.variant.labels if chain else (),
+            tasks=tasks,
+            objectives=tuple(str(recipe.objective) for recipe in recipes),
+            examples=examples,
+            examples_seed=seed,
+            taught_tokens=sum(
+                round(facts.tokens.taught * min(1.0, examples / facts.examples))
+                for facts in (self.facts[task] for task in tasks)
+            ),
+        )
+        self.overlaps.setdefault(key, node)
+
+    def _add_divergence(self, stage: StageNode, task: str, place: tuple[Any, ...] = ()) -> None:
+        """Have a stage's divergence from its parent measured on a task, where that is tested and teaches answers."""
         facts = self.facts.get(task)  # what was made elsewhere need not say what it was taught
         if facts is None or not facts.test_digest:
             return
@@ -331,8 +377,9 @@ class Graph:
             variant=stage.variant,
             score_tokens=facts.tokens.scored["test"],
         )
-        self.divergences.setdefault(stage.key, node)
-        self.cells[place] = replace(self.cells[place], kl_key=node.key)
+        self.divergences.setdefault(stage.key, {}).setdefault(node.key, node)
+        if place:
+            self.cells[place] = replace(self.cells[place], kl_key=node.key)
 
     def _weighed(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
         """The step, its portions that go by scores pointing to those of training examples before and after the loss."""

@@ -20,7 +20,7 @@ from chaintune.study.external import ExternalStage
 Split = Literal["train", "test"]
 
 # What an entry of the store holds for a node of that sort.
-MEASUREMENT_FILE, CURVATURE_FILE = "measurement.parquet", "curvature.json"
+MEASUREMENT_FILE, CURVATURE_FILE, OVERLAP_FILE = "measurement.parquet", "curvature.json", "overlap.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,10 +526,55 @@ class KlNode(_WholeModelNode):
         return _common(self) | {"checkpoint": self.checkpoint_key, "parent": self.parent_key, "tokens": self.tokens}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapNode(_WholeModelNode):
+    """The scalar products of the gradients of several tasks' losses at one checkpoint.
+
+    Attributes:
+        tasks: whose losses.
+        objectives: of each.
+        examples: of each task's training examples, at most.
+        examples_seed: of the choice of examples.
+        taught_tokens: of the examples; 0 if not counted.
+    """
+
+    tasks: tuple[str, ...]
+    objectives: tuple[str, ...]
+    examples: int
+    examples_seed: int
+    taught_tokens: int = field(default=0, compare=False)
+
+    @property
+    def task(self) -> str:
+        """Whose losses, for people."""
+        return "+".join(self.tasks)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "overlap"
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq, seed 1, gradients of bbq, csqa`."""
+        named = self.checkpoint_title if self.chain else "base"
+        return f"{named}, gradients of {', '.join(self.tasks)}"
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node."""
+        return self.taught_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        own = {"checkpoint": self.checkpoint_key, "examples": self.examples, "tokens": self.tokens}
+        return _common(self) | own
+
+
 # A job of one kind makes a checkpoint, by training or by merging; of the other it measures one. A base is no job: it is
 # loaded where something reads it. `reads` says what a job waits for.
 MakeNode = StageNode
-MeasureNode = ScoreNode | CurvatureNode | KlNode
+MeasureNode = ScoreNode | CurvatureNode | KlNode | OverlapNode
 Node = MakeNode | MeasureNode
 
 

@@ -9,7 +9,7 @@ from chaintune.plan.adapters import check_adapters, stored_adapters, trained_ada
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Ends, Family, Graph, TaskFacts, Templates, own_question
 from chaintune.plan.judging import Judges, last
-from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, OverlapNode, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
 
@@ -56,6 +56,11 @@ class Plan:
     def divergences(self) -> tuple[KlNode, ...]:
         """The nodes that measure how far a stage moved the model."""
         return tuple(node for node in self.nodes if isinstance(node, KlNode))
+
+    @property
+    def overlaps(self) -> tuple[OverlapNode, ...]:
+        """The nodes that measure how far gradients point the same way."""
+        return tuple(node for node in self.nodes if isinstance(node, OverlapNode))
 
     @property
     def commands(self) -> tuple[StageNode, ...]:

@@ -37,6 +37,7 @@ from chaintune.records.likelihood import LIKELIHOOD_METRICS, likelihood_measurem
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Limits, MitigationRef, Recommendation, Who
+from chaintune.records.overlap import GradientOverlap
 from chaintune.records.power import GroupPower, SimulatedPower
 from chaintune.records.preference import PREFERENCE_METRICS, preference_measurement
 from chaintune.records.recipe import Recipe, Regulariser, Resources
@@ -87,6 +88,7 @@ __all__ = [
     "Gate",
     "GeneratedText",
     "Generation",
+    "GradientOverlap",
     "GroupComparison",
     "GroupPower",
     "ItemMetric",

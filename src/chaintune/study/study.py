@@ -69,6 +69,9 @@ class Study:
         allow_overlap: what is taught may also be tested; the results say what is.
         chat: how tasks are asked that do not say it themselves.
         serve: how a server is started for each checkpoint that is measured through one; None starts none.
+        gradients: of how many training examples of each task gradients are compared at the base and after each chain's
+            first stage, and whether divergences from the base are measured on all tasks there; no key of a file. 0
+            measures neither.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Study:
     allow_overlap: bool = False
     chat: RunMode = "auto"
     serve: Serve | None = None
+    gradients: int = 0
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:

@@ -1,0 +1,67 @@
+"""`chaintune order`: which order of a study's tasks keeps most, predicted before the orders are trained."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaintune.cli.expand import expand_dataclasses
+from chaintune.cli.options import AsJson, Out, Overrides, RunFlags, StudyFile
+from chaintune.cli.output import echo
+
+
+@expand_dataclasses
+def order(
+    study: StudyFile,
+    run_flags: RunFlags,
+    out: Out = None,
+    overrides: Overrides = None,
+    verify: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Train the N orders that keep most by the prediction, and the worst."),
+    ] = 0,
+    examples: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Training examples of each task whose gradients are compared.")
+    ] = 64,
+    as_json: AsJson = False,
+) -> int:
+    """Predict in which order the tasks of a study keep most, without training every order.
+
+    Each task that the study's chains teach is trained once, alone. What every order of them would keep is predicted
+    from how far each training moves the model on the other tasks' questions (KL to the base), how much each task still
+    has to learn after each other one, and how far their gradients point against each other. With --verify some orders
+    are trained, and stages that a later `chaintune run` needs are there already.
+
+    It is a prediction: docs/how-to/order.md says how often it was right where the answer is known.
+    """
+    from chaintune.cli.display import print_tables
+    from chaintune.report.orders import order_tables, order_words
+    from chaintune.store.address import open_store
+    from chaintune.study.study import Study
+
+    run_flags.check()
+    wish = Study.from_yaml(study, overrides or ())
+    wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
+    from chaintune.runs.ordering import predict_orders  # loads torch, which reading a study does not need
+
+    folder = out or Path("runs") / f"{wish.name}-order"
+    predicted = predict_orders(
+        wish,
+        open_store(run_flags.store),
+        folder,
+        run_flags.options(),
+        verify=verify,
+        examples=examples,
+        trust_remote_code=run_flags.trust_remote_code,
+        command=["chaintune", *sys.argv[1:]],
+    )
+    if as_json:
+        echo(json.dumps(predicted.to_dict(), indent=2))
+        return 0
+    print_tables(order_tables(predicted))
+    echo(order_words(predicted))
+    echo(f"\nall orders are in {folder}/order.json")
+    return 0

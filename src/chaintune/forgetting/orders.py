@@ -1,0 +1,211 @@
+"""Which order of tasks keeps most, predicted from what training on each of them alone does to a model.
+
+A task that is followed by others keeps of its gain what their influences leave of it. An influence is made of three
+shares, each 1/2 where it says nothing:
+
+- moved: the divergence KL(base ‖ after the later task alone) on the task's questions, of it and of that which the
+  task's own training made there together;
+- left: the loss of the later task after the task alone, of it and of that at the base together: what it still has to
+  learn, more than before where the task taught the opposite;
+- against: `(1 - cosine) / 2` of the two tasks' gradients after the task alone.
+
+The share of the gain that is lost is four times their product, at most all of it: 1/2 where nothing is known.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaintune.errors import ConfigError, DataError
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.runs import Runs
+from chaintune.records import ChainStep, Checkpoint, CheckpointScores, Estimate, GradientOverlap
+from chaintune.records.amounts import is_share
+from chaintune.stats import Sample, combination
+
+MOST_TASKS = 6
+Order = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What training on one task takes from another that was learned before it, as far as it is known beforehand.
+
+    Attributes:
+        moved, left, against: as in the module's words, in [0, 1].
+    """
+
+    moved: float
+    left: float
+    against: float
+
+    @property
+    def share(self) -> float:
+        """Of the other task's gain that is lost, in [0, 1]; 1/2 where all three are."""
+        return min(1.0, 4 * self.moved * self.left * self.against)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data."""
+        return {"moved": self.moved, "left": self.left, "against": self.against, "share": self.share}
+
+
+# (task that is learned first, task that is trained later) -> what that takes.
+Influences = Mapping[tuple[str, str], Influence]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderScores:
+    """What every task scores at the end of one order.
+
+    Attributes:
+        order: of the tasks.
+        scores: task -> its score, predicted or measured; the interval of a prediction reckons with which examples were
+            asked, and not with how wrong the prediction is.
+        mean: of the tasks, each counted alike.
+    """
+
+    order: Order
+    scores: Mapping[str, Estimate]
+    mean: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; what is undefined is None."""
+        return {
+            "order": list(self.order),
+            "mean": _plain(self.mean),
+            "scores": {task: _plain(estimate) for task, estimate in self.scores.items()},
+        }
+
+
+def influences_of(
+    moved: Mapping[tuple[str, str], float], base: GradientOverlap, alone: Mapping[str, GradientOverlap]
+) -> dict[tuple[str, str], Influence]:
+    """What each task takes from each other one, under one seed.
+
+    Args:
+        moved: (trained task, task asked) -> mean KL(base ‖ trained) in nats a token of the answers.
+        base: gradients and losses at the base.
+        alone: the same after each task alone.
+    """
+    made = {}
+    for task, later in itertools.permutations(alone, 2):
+        after = alone[task]
+        made[task, later] = Influence(
+            moved=_part(moved[later, task], moved[task, task]),
+            left=_part(after.loss(later), base.loss(later)),
+            against=0.5 if math.isnan(cosine := after.cosine(task, later)) else (1 - cosine) / 2,
+        )
+    return made
+
+
+def predicted_orders(
+    checkpoints: Sequence[CheckpointScores],
+    tasks: Sequence[str],
+    influences: Mapping[int, Influences],
+    options: Inference,
+) -> list[OrderScores]:
+    """Every order of the tasks with its predicted scores, the one that keeps most first.
+
+    Args:
+        checkpoints: the base, and after each task alone, with their scores.
+        tasks: that are taught.
+        influences: of every seed.
+        options: of the intervals.
+
+    Raises:
+        ConfigError: tasks whose scores have no common mean.
+        DataError: a checkpoint lacks scores.
+    """
+    runs = Runs.of(checkpoints, level=options.level, seed_variance=options.seed_variance)
+    _check_shares(runs, tasks)
+    base = next(condition for condition in runs.conditions if not condition.chain)
+    alone = {condition.tasks[0]: condition for condition in runs.conditions if len(condition.chain) == 1}
+    seeds = sorted(influences)
+    known: dict[tuple[str, frozenset[str]], Sample] = {}
+
+    def sample(task: str, later: frozenset[str]) -> Sample:
+        if (task, later) not in known:
+            before = runs.stacked(base, seeds, task)
+            gained = runs.stacked(alone[task], seeds, task) - before
+            kept = [math.prod(1 - influences[seed][task, one].share for one in later) for seed in seeds]
+            values = before + gained * [[share] for share in kept]
+            known[task, later] = _sampled(runs, task, values, options)
+        return known[task, later]
+
+    orders = [
+        _scores(order, {task: sample(task, frozenset(order[place + 1 :])) for place, task in enumerate(order)}, options)
+        for order in itertools.permutations(tasks)
+    ]
+    return sorted(orders, key=lambda one: -one.mean.value)
+
+
+def measured_orders(
+    checkpoints: Sequence[CheckpointScores], orders: Iterable[Order], options: Inference
+) -> list[OrderScores]:
+    """What every task scores at the end of orders that were trained.
+
+    Args:
+        checkpoints: of the trained chains.
+        orders: that are looked at.
+        options: of the intervals.
+
+    Raises:
+        ConfigError: tasks whose scores have no common mean.
+    """
+    runs = Runs.of(checkpoints, level=options.level, seed_variance=options.seed_variance)
+    made = []
+    for order in orders:
+        _check_shares(runs, order)
+        end = next(condition for condition in runs.conditions if _order_of(condition) == order)
+        samples = {
+            task: _sampled(runs, task, runs.stacked(end, runs.seeds([end], task), task), options) for task in order
+        }
+        made.append(_scores(order, samples, options))
+    return made
+
+
+def stages_of_all_orders(count: int) -> int:
+    """How many stages all orders of so many tasks take, each beginning once: a tree's nodes."""
+    return sum(math.perm(count, length) for length in range(1, count + 1))
+
+
+def _order_of(condition: Checkpoint) -> Order:
+    plain = all(isinstance(step, ChainStep) and len(step.tasks) == 1 for step in condition.chain)
+    return tuple(step.tasks[0] for step in condition.chain) if plain else ()
+
+
+def _check_shares(runs: Runs, tasks: Sequence[str]) -> None:
+    for task in tasks:
+        if task not in runs.units:
+            raise DataError(f"task '{task}': it has no scores, so that no order can be judged by it")
+        metric = runs.units[task].metric
+        if not is_share(metric.unit) or metric.direction == "less":
+            raise ConfigError(
+                f"task '{task}' is scored by '{metric.name}', and orders are judged by the mean of scores of which "
+                "more is better, from 0 to 1; name such a metric for it"
+            )
+
+
+def _sampled(runs: Runs, task: str, values: Any, options: Inference) -> Sample:
+    return Sample.of(runs.groups[task].design, values, resamples=options.resamples, seed=options.seed)
+
+
+def _scores(order: Order, samples: Mapping[str, Sample], options: Inference) -> OrderScores:
+    how: dict[str, Any] = {"level": options.level, "seed": options.seed}
+    scores = {task: combination([sample], [1.0], **how) for task, sample in samples.items()}
+    share = 1 / len(order)
+    return OrderScores(order, scores, combination([*samples.values()], [share] * len(order), **how))
+
+
+def _part(one: float, other: float) -> float:
+    """The share of the first in both; 1/2 of nothing."""
+    if math.isinf(one) or math.isinf(other):
+        return 0.5 if math.isinf(one) and math.isinf(other) else float(math.isinf(one))
+    return one / (one + other) if one + other > 0 else 0.5
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    named = {name: getattr(estimate, name) for name in ("value", "low", "high", "n", "n_clusters", "n_seeds", "reason")}
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in named.items()}

@@ -1,0 +1,222 @@
+"""Which order of tasks keeps most: each is trained alone, every order predicted, and some trained to check."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import ConfigError, StageError, StoreError
+from chaintune.files import atomic
+from chaintune.forgetting.divergence import mean_divergences
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.orders import (
+    MOST_TASKS,
+    Influence,
+    Order,
+    OrderScores,
+    influences_of,
+    measured_orders,
+    predicted_orders,
+    stages_of_all_orders,
+)
+from chaintune.plan.nodes import MEASUREMENT_FILE, OVERLAP_FILE, KlNode, OverlapNode
+from chaintune.records import GradientOverlap, Measurement
+from chaintune.runs.output import gather
+from chaintune.runs.session import LOCAL, RunOptions, Session, prepare
+from chaintune.store.store import Store
+from chaintune.study.study import Study
+
+ORDER_FILE = "order.json"
+# Draws behind each interval: there are many, and none decides anything.
+_MOST_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedOrders:
+    """Every order of a study's tasks with its predicted scores, and those that were trained to check.
+
+    Attributes:
+        study: its name.
+        orders: the one that keeps most by the prediction first.
+        influences: of each seed: (task learned first, task trained later) -> what that takes.
+        trained: orders that were trained, in the order of their predictions.
+        stages, stages_of_all: trained for the prediction, and that all orders would take.
+        tokens, tokens_of_all: likewise.
+        folder: where everything was written.
+        level: of the intervals.
+    """
+
+    study: str
+    orders: tuple[OrderScores, ...]
+    influences: Mapping[int, Mapping[tuple[str, str], Influence]]
+    trained: tuple[OrderScores, ...]
+    stages: int
+    stages_of_all: int
+    tokens: int
+    tokens_of_all: int
+    folder: Path
+    level: float = 0.95
+
+    def predicted(self, order: Order) -> OrderScores:
+        """What was predicted of an order."""
+        return next(one for one in self.orders if one.order == order)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "study": self.study,
+            "level": self.level,
+            "orders": [one.to_dict() for one in self.orders],
+            "trained": [one.to_dict() for one in self.trained],
+            "influences": [
+                {"seed": seed, "task": task, "later": later, **influence.to_dict()}
+                for seed, own in self.influences.items()
+                for (task, later), influence in own.items()
+            ],
+            "stages": {"trained": self.stages, "all_orders": self.stages_of_all},
+            "tokens": {"trained": self.tokens, "all_orders": self.tokens_of_all},
+        }
+
+
+def predict_orders(
+    study: Study,
+    store: Store,
+    out: Path,
+    options: RunOptions = LOCAL,
+    *,
+    verify: int = 0,
+    examples: int = 64,
+    trust_remote_code: bool = False,
+    command: Sequence[str] = (),
+) -> PredictedOrders:
+    """Train each task of a study alone, predict every order of them, and train some to check the prediction.
+
+    Args:
+        study: whose chains name the tasks; which order they have there does not matter.
+        store: where finished work lies and goes.
+        out: folder for `order.json`; results of what was trained lie in `alone/` and `verified/` in it.
+        options: who computes.
+        verify: how many of the orders that keep most by the prediction are trained, beside the one that keeps least.
+        examples: of each task's training examples whose gradients are compared.
+        trust_remote_code: run Python code that comes with a model, or that the study names.
+        command: that is noted as the results' origin.
+
+    Raises:
+        ConfigError: a study with several bases or variants, or of which no order can be predicted.
+        StageError: a stage failed.
+    """
+    tasks = _orderable(study)
+    alone = _plain(replace(study, chains=tuple((task,) for task in tasks), gradients=examples))
+    session = _run(alone, store, out / "alone", options, command, trust_remote_code)
+    inference = Inference(
+        study.level, min(study.resamples, _MOST_RESAMPLES), study.seed, seed_variance=study.seed_variance
+    )
+    known = gather(session.plan, store, session.tasks, metric=study.metric)
+    influences = _influences(session, tasks)
+    orders = predicted_orders(known, tasks, influences, inference)
+    trained: list[OrderScores] = []
+    if verify:
+        checked = list(dict.fromkeys([*(one.order for one in orders[:verify]), orders[-1].order]))
+        wish = _plain(replace(study, chains=tuple(checked)))
+        verified = _run(wish, store, out / "verified", options, command, trust_remote_code)
+        made = gather(verified.plan, store, verified.tasks, metric=study.metric)
+        trained = measured_orders(made, checked, inference)
+    stages, tokens = len(session.plan.stages), sum(node.train_tokens for node in session.plan.stages)
+    every = stages_of_all_orders(len(tasks))
+    result = PredictedOrders(
+        study.name,
+        tuple(orders),
+        influences,
+        tuple(trained),
+        stages,
+        every * stages // len(tasks),
+        tokens,
+        tokens * every // len(tasks),
+        out,
+        study.level,
+    )
+    atomic.write_bytes(out / ORDER_FILE, (json.dumps(result.to_dict(), indent=2) + "\n").encode())
+    return result
+
+
+def _orderable(study: Study) -> list[str]:
+    """The tasks that chains teach, in the order of the file.
+
+    Raises:
+        ConfigError: their order cannot be predicted.
+    """
+    if len(study.bases) > 1:
+        raise ConfigError(f"base: the order is predicted for one model, got {len(study.bases)}; name one with --set")
+    if further := [name for name, values in study.vary if name != "seed" and len(values) > 1]:
+        raise ConfigError(
+            f"vary.{further[0]}: the order is predicted under one recipe; name one value, or leave it out"
+        )
+    if external := study.external:
+        raise ConfigError(
+            f"chains: stage '{external[0].label}' is trained by another program, and orders are predicted of tasks "
+            "that are trained here; leave it out"
+        )
+    named = {item for chain in study.chains for item in chain}
+    tasks = [task for task in study.tasks if task in named]
+    if not 2 <= len(tasks) <= MOST_TASKS:
+        raise ConfigError(f"chains: the order of 2 to {MOST_TASKS} tasks can be predicted, and they teach {len(tasks)}")
+    for task in tasks:
+        if not study.tasks[task].is_tested:
+            raise ConfigError(f"tasks.{task}.test: nothing is tested, so no order can be judged by it; ask for some")
+    return tasks
+
+
+def _plain(study: Study) -> Study:
+    """A study without what orders are not predicted by."""
+    return replace(study, mitigations=(), curvature=None, kl=False)
+
+
+def _run(
+    study: Study, store: Store, out: Path, options: RunOptions, command: Sequence[str], trust_remote_code: bool
+) -> Session:
+    session = prepare(study, store, trust_remote_code=trust_remote_code)
+    outcome = session.run(out, options, command=command).outcome
+    if failed := outcome.of("failed"):
+        raise StageError(f"{failed[0].node.title} failed: {failed[0].cause}")
+    return session
+
+
+def _influences(session: Session, tasks: Sequence[str]) -> dict[int, Mapping[tuple[str, str], Influence]]:
+    """What each task takes from each other one, by seed."""
+    plan, store, study = session.plan, session.store, session.study
+    missing = [task for node in plan.overlaps for task in tasks if task not in node.tasks]
+    if missing:
+        raise ConfigError(
+            f"task '{missing[0]}': it is taught by pairs of answers, whose loss is held against another model, and "
+            "gradients are compared of losses on single ones; leave it out of the chains"
+        )
+    moved: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    for node in plan.divergences:
+        table = Measurement.read(_folder(store, node) / MEASUREMENT_FILE).table
+        forward, _ = mean_divergences(
+            table, session.tasks[node.task], level=study.level, resamples=100, seed=study.seed
+        )
+        moved[node.seed][node.chain[0], node.task] = forward.value
+    gradients = {
+        (node.seed if node.chain else None, *node.chain): GradientOverlap.from_dict(
+            json.loads((_folder(store, node) / OVERLAP_FILE).read_bytes())
+        )
+        for node in plan.overlaps
+    }
+    base = gradients[None,]
+    return {
+        seed: influences_of(own, base, {task: gradients[seed, task] for task in tasks}) for seed, own in moved.items()
+    }
+
+
+def _folder(store: Store, node: KlNode | OverlapNode) -> Path:
+    """Where a finished measurement lies.
+
+    Raises:
+        StoreError: it was removed since.
+    """
+    if (entry := store.get(node.kind, node.key)) is None:
+        raise StoreError(f"{store.address}: '{node.title}' is not there any more; the same command computes it again")
+    return entry.path
