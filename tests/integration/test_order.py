@@ -20,13 +20,22 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "order.md"
 
 
 def written(folder: Path, **changed: Any) -> Path:
-    """A study file of two tasks that contradict each other."""
+    """A study file of two tasks that contradict each other, and of a third of prompts that nothing is taught of."""
     study = {
         "base": str(folder / "model"),
         "precision": "fp32",
         "tasks": {
             rule: {"role": role, "path": str(folder / f"{rule}.jsonl"), "train": 24, "test": 24}
             for rule, role in (("ball", "safety"), ("box", "capability"))
+        }
+        | {
+            "prompts": {
+                "role": "safety",
+                "path": str(folder / "prompts.jsonl"),
+                "train": "none",
+                "scorer": "refusal",
+                "max_new_tokens": 2,
+            }
         },
         "chains": [["ball", "box"]],
         "recipe": {"learning_rate": 3e-3, "epochs": 1, "batch_size": 8},
@@ -43,6 +52,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_model(made / "model")
     for rule in ("ball", "box"):
         tiny.write_task(made / f"{rule}.jsonl", rule=rule)
+    (made / "prompts.jsonl").write_text("".join(f'{{"prompt": "Ann has {n} red balls."}}\n' for n in range(4)))
+    answers = [item.answers for item in tiny.pairs(40)]
+    pairs = [{"prompt": f"Pair {n}?", "chosen": both[0], "rejected": both[1]} for n, both in enumerate(answers)]
+    rows = [{"prompt": f"Ball {n}?", "response": both[0]} for n, both in enumerate(answers)]
+    for name, kind in (("pairs", pairs), ("references", rows)):
+        (made / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kind))
     return made
 
 
@@ -59,7 +74,7 @@ def test_both_orders_are_predicted_and_the_two_that_differ_most_trained(predicte
         assert one.mean.value == pytest.approx(sum(score.value for score in one.scores.values()) / 2)
         assert one.mean.low <= one.mean.value <= one.mean.high
     assert (predicted.stages, predicted.stages_of_all) == (2, 4)
-    shares = [influence.share for influence in predicted.influences[0].values()]
+    shares = [influence.lost_share for influence in predicted.influences[0].values()]
     assert all(0 < share <= 1 for share in shares)
 
 
@@ -86,6 +101,15 @@ def test_the_command_reuses_everything_and_says_what_it_recommends(
     for part in ("alone", "verified"):
         counts = json.loads((folder / "again" / part / "status.json").read_bytes())["nodes"]
         assert counts["reused"] == counts["total"] > 8
+
+
+@pytest.mark.parametrize(("data", "words"), [("pairs", "taught by pairs of answers"), ("references", "more is better")])
+def test_tasks_without_an_order_are_refused_before_anything_is_trained(folder: Path, data: str, words: str) -> None:
+    study = yaml.safe_load(written(folder).read_text())
+    study["tasks"]["box"] = {"role": "capability", "path": str(folder / f"{data}.jsonl"), "train": 16, "test": 16}
+    with pytest.raises(ConfigError, match=f"task 'box'.* {words}"):
+        predict_orders(Study.from_mapping(study), open_store(folder / "other"), folder / "no")
+    assert not (folder / "no").exists()
 
 
 @pytest.mark.parametrize(

@@ -437,8 +437,8 @@ class LocalEngine:
             )
             for name, task in tasks.items()
         }
-        objectives = dict(zip(node.tasks, node.objectives, strict=True))
-        result = hessian.gradient_overlap(self._whole_model(checkpoint, node), chosen, objectives)
+        losses = dict(zip(node.tasks, node.losses, strict=True))
+        result = hessian.gradient_overlap(self._whole_model(checkpoint, node), chosen, losses)
         (out / OVERLAP_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
         return {"examples": sum(result.examples), "seconds": time.monotonic() - started}
 

@@ -3,11 +3,11 @@
 A task that is followed by others keeps of its gain what their influences leave of it. An influence is made of three
 shares, each 1/2 where it says nothing:
 
-- moved: the divergence KL(base ‖ after the later task alone) on the task's questions, of it and of that which the
-  task's own training made there together;
-- left: the loss of the later task after the task alone, of it and of that at the base together: what it still has to
-  learn, more than before where the task taught the opposite;
-- against: `(1 - cosine) / 2` of the two tasks' gradients after the task alone.
+- of divergence: KL(base ‖ after the later task alone) on the task's questions, in that and in what the task's own
+  training diverged there together;
+- of loss: the later task's loss after the task alone, in that and in its loss at the base together: what there is still
+  to learn, more than before where the task taught the opposite;
+- gradient conflict: `(1 - cosine) / 2` of both tasks' gradients after the task alone.
 
 The share of the gain that is lost is four times their product, at most all of it: 1/2 where nothing is known.
 """
@@ -15,13 +15,13 @@ The share of the gain that is lost is four times their product, at most all of i
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
-from chaintune.records import ChainStep, Checkpoint, CheckpointScores, Estimate, GradientOverlap
+from chaintune.records import ChainStep, Checkpoint, CheckpointScores, Estimate, GradientOverlap, ItemMetric
 from chaintune.records.amounts import is_share
 from chaintune.stats import Sample, combination
 
@@ -34,21 +34,21 @@ class Influence:
     """What training on one task takes from another that was learned before it, as far as it is known beforehand.
 
     Attributes:
-        moved, left, against: as in the module's words, in [0, 1].
+        divergence_share, loss_share, gradient_conflict: as in the module's words, in [0, 1].
     """
 
-    moved: float
-    left: float
-    against: float
+    divergence_share: float
+    loss_share: float
+    gradient_conflict: float
 
     @property
-    def share(self) -> float:
-        """Of the other task's gain that is lost, in [0, 1]; 1/2 where all three are."""
-        return min(1.0, 4 * self.moved * self.left * self.against)
+    def lost_share(self) -> float:
+        """Of the other task's gain, in [0, 1]; 1/2 where all three are."""
+        return min(1.0, 4 * self.divergence_share * self.loss_share * self.gradient_conflict)
 
     def to_dict(self) -> dict[str, float]:
         """Plain data."""
-        return {"moved": self.moved, "left": self.left, "against": self.against, "share": self.share}
+        return {**asdict(self), "lost_share": self.lost_share}
 
 
 # (task that is learned first, task that is trained later) -> what that takes.
@@ -80,12 +80,13 @@ class OrderScores:
 
 
 def influences_of(
-    moved: Mapping[tuple[str, str], float], base: GradientOverlap, alone: Mapping[str, GradientOverlap]
+    divergences: Mapping[tuple[str, str], float], base: GradientOverlap, alone: Mapping[str, GradientOverlap]
 ) -> dict[tuple[str, str], Influence]:
     """What each task takes from each other one, under one seed.
 
     Args:
-        moved: (trained task, task asked) -> mean KL(base ‖ trained) in nats a token of the answers.
+        divergences: (trained task, task asked) -> mean KL(base ‖ trained) in nats a token of the answers; infinite
+            where training rules out a token that the base does not.
         base: gradients and losses at the base.
         alone: the same after each task alone.
     """
@@ -93,9 +94,9 @@ def influences_of(
     for task, later in itertools.permutations(alone, 2):
         after = alone[task]
         made[task, later] = Influence(
-            moved=_part(moved[later, task], moved[task, task]),
-            left=_part(after.loss(later), base.loss(later)),
-            against=0.5 if math.isnan(cosine := after.cosine(task, later)) else (1 - cosine) / 2,
+            divergence_share=_part(divergences[later, task], divergences[task, task]),
+            loss_share=_part(after.loss(later), base.loss(later)),
+            gradient_conflict=0.5 if math.isnan(cosine := after.cosine(task, later)) else (1 - cosine) / 2,
         )
     return made
 
@@ -119,7 +120,7 @@ def predicted_orders(
         DataError: a checkpoint lacks scores.
     """
     runs = Runs.of(checkpoints, level=options.level, seed_variance=options.seed_variance)
-    _check_shares(runs, tasks)
+    _check_scores(runs, tasks)
     base = next(condition for condition in runs.conditions if not condition.chain)
     alone = {condition.tasks[0]: condition for condition in runs.conditions if len(condition.chain) == 1}
     seeds = sorted(influences)
@@ -129,7 +130,7 @@ def predicted_orders(
         if (task, later) not in known:
             before = runs.stacked(base, seeds, task)
             gained = runs.stacked(alone[task], seeds, task) - before
-            kept = [math.prod(1 - influences[seed][task, one].share for one in later) for seed in seeds]
+            kept = [math.prod(1 - influences[seed][task, one].lost_share for one in later) for seed in seeds]
             values = before + gained * [[share] for share in kept]
             known[task, later] = _sampled(runs, task, values, options)
         return known[task, later]
@@ -157,7 +158,7 @@ def measured_orders(
     runs = Runs.of(checkpoints, level=options.level, seed_variance=options.seed_variance)
     made = []
     for order in orders:
-        _check_shares(runs, order)
+        _check_scores(runs, order)
         end = next(condition for condition in runs.conditions if _order_of(condition) == order)
         samples = {
             task: _sampled(runs, task, runs.stacked(end, runs.seeds([end], task), task), options) for task in order
@@ -176,16 +177,24 @@ def _order_of(condition: Checkpoint) -> Order:
     return tuple(step.tasks[0] for step in condition.chain) if plain else ()
 
 
-def _check_shares(runs: Runs, tasks: Sequence[str]) -> None:
+def check_metric(task: str, metric: ItemMetric) -> None:
+    """Refuse scores that have no mean with those of other tasks.
+
+    Raises:
+        ConfigError: less of them is better, or they are no shares.
+    """
+    if not is_share(metric.unit) or metric.direction == "less":
+        raise ConfigError(
+            f"task '{task}' is scored by '{metric.name}', and orders are judged by the mean of scores of which more is "
+            "better, from 0 to 1; name such a metric for it"
+        )
+
+
+def _check_scores(runs: Runs, tasks: Sequence[str]) -> None:
     for task in tasks:
         if task not in runs.units:
             raise DataError(f"task '{task}': it has no scores, so that no order can be judged by it")
-        metric = runs.units[task].metric
-        if not is_share(metric.unit) or metric.direction == "less":
-            raise ConfigError(
-                f"task '{task}' is scored by '{metric.name}', and orders are judged by the mean of scores of which "
-                "more is better, from 0 to 1; name such a metric for it"
-            )
+        check_metric(task, runs.units[task].metric)
 
 
 def _sampled(runs: Runs, task: str, values: Any, options: Inference) -> Sample:

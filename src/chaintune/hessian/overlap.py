@@ -18,7 +18,7 @@ from chaintune.tuning.tokenized import tokenized
 
 
 def gradient_overlap(
-    loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], objectives: Mapping[str, str]
+    loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], losses: Mapping[str, Recipe]
 ) -> GradientOverlap:
     """The scalar products of the gradients of several tasks' losses in all weights, in fp32 and without dropout.
 
@@ -27,7 +27,7 @@ def gradient_overlap(
     Args:
         loaded: the model; it is left unchanged.
         examples: of each task.
-        objectives: task -> whose loss it is.
+        losses: task -> recipe whose loss it is.
 
     Raises:
         DataError: an example is longer than the model's context.
@@ -35,20 +35,20 @@ def gradient_overlap(
             not suffice.
     """
     names = space_of(loaded, "full")
-    losses: list[float] = []
+    values: list[float] = []
     gradients: list[Vector] = []
 
     def measure() -> bool:
-        losses.clear()
+        values.clear()
         gradients.clear()
         with double_backward_mode(loaded, names.__contains__):
             for task, own in examples.items():
-                objective = objective_of(Recipe(objective=objectives[task]))
+                objective = objective_of(losses[task])
                 encoded = tokenized(loaded, own, objective, task=task)
                 loss, gradient = StageLoss(
                     loaded.model, encoded, [*names.values()], objective=objective
                 ).value_and_gradient()
-                losses.append(loss)
+                values.append(loss)
                 gradients.append(gradient)
         return True
 
@@ -59,7 +59,7 @@ def gradient_overlap(
             "leave 'overlap' out, or name fewer tasks"
         )
     products = [[float(np.dot(one, other)) for other in gradients] for one in gradients]
-    if not all(map(math.isfinite, [*losses, *np.ravel(products)])):
+    if not all(map(math.isfinite, [*values, *np.ravel(products)])):
         raise ModelError("a loss or its gradient is not finite; the model's weights are broken")
     counts = tuple(len(own) for own in examples.values())
-    return GradientOverlap(tuple(examples), tuple(losses), tuple(map(tuple, products)), counts)
+    return GradientOverlap(tuple(examples), tuple(values), tuple(map(tuple, products)), counts)

@@ -111,6 +111,7 @@ class TaskFacts:
             tested.
         own: the measure by which a checkpoint gives its own answer to a training example, and the digest of what it is
             asked; empty of a task whose prompts no mitigation has answered.
+        has_answers: whether each example that is tested says what a right answer is.
     """
 
     train_digest: str
@@ -125,6 +126,7 @@ class TaskFacts:
     judges_by: Sequence[str] = ()
     unexpected: bool = False
     own: tuple[str, str] = ("", "")
+    has_answers: bool = False
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
@@ -157,6 +159,7 @@ class TaskFacts:
             # What people say of texts stands beside the scores, and is no part of them.
             metrics_of(replace(task, labels=None))[0].content() if metric.measure == GENERATION else (),
             is_scorer and expects(task.test) and not expects(task.train),
+            has_answers=all(example.target is not None for example in task.test),
         )
 
 
@@ -320,25 +323,26 @@ class Graph:
 
     def _add_probes(self, family: Family, step: Step, made: Mapping[Chain, str]) -> None:
         """Have base and first checkpoint measured by what tells orders apart before any of them is trained."""
-        stage = self.children[made[()]][made[step.place,]]
+        stage, taught = self.children[made[()]][made[step.place,]], self.study.taught
         for task in self.facts:
-            self._add_divergence(stage, task)
+            if task in taught:
+                self._add_divergence(stage, task)
         for chain in ((), (step.place,)):
             self._add_overlap(family, chain, made[chain])
 
     def _add_overlap(self, family: Family, chain: Chain, key: str) -> None:
-        """Have the gradients of all tasks that are taught compared at a checkpoint."""
-        taught = self.study.taught
-        tasks = tuple(name for name, facts in self.facts.items() if name in taught and Preference not in facts.targets)
-        recipes = [
-            self._settings(Step(ChainStep.plain(task), task, (Portion(task),)), family.variant).recipe for task in tasks
-        ]
-        examples, seed = self.study.gradients, self.study.seed
+        """Have the gradients of the losses of all tasks that are taught compared at a checkpoint."""
+        taught, losses = self.study.taught, dict[str, Recipe]()
+        for task in (task for task in self.facts if task in taught):
+            recipe = self._settings(Step(ChainStep.plain(task), task, (Portion(task),)), family.variant).recipe
+            if not objective_of(recipe).has_reference:
+                losses[task] = Recipe(objective=recipe.objective, turns=recipe.turns, teach=recipe.teach)
+        examples, seed, tasks = self.study.gradients, self.study.seed, tuple(losses)
         payload = {"format": OVERLAP_FORMAT, "kind": "overlap", "checkpoint": key, "examples": [examples, seed]}
-        payload |= {"tasks": [self.facts[task].train_digest for task in tasks]}
-        payload |= {"objectives": [recipe.objective for recipe in recipes], **self._rendered(family.base, tasks)}
+        payload |= {"tasks": [self.facts[task].train_digest for task in tasks], "precision": self.precision}
+        payload |= {"losses": [[one.objective, one.turns, one.teach] for one in losses.values()]}
         node = OverlapNode(
-            key=canonical_digest(payload),
+            key=canonical_digest(payload | self._rendered(family.base, tasks)),
             checkpoint_key=key,
             base=family.base,
             base_key=self.base_keys[family.base],
@@ -347,7 +351,7 @@ class Graph:
             precision=self.precision,
             variant=family.variant.labels if chain else (),
             tasks=tasks,
-            objectives=tuple(str(recipe.objective) for recipe in recipes),
+            losses=tuple(losses.values()),
             examples=examples,
             examples_seed=seed,
             taught_tokens=sum(
@@ -360,7 +364,7 @@ class Graph:
     def _add_divergence(self, stage: StageNode, task: str, place: tuple[Any, ...] = ()) -> None:
         """Have a stage's divergence from its parent measured on a task, where that is tested and teaches answers."""
         facts = self.facts.get(task)  # what was made elsewhere need not say what it was taught
-        if facts is None or not facts.test_digest:
+        if facts is None or not facts.has_answers:
             return
         payload: dict[str, Any] = {"format": KL_FORMAT, "kind": "kl", "checkpoint": stage.key}
         payload |= {"parent": stage.parent_key, **self._rendered(stage.base, [task])}

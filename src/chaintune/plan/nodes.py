@@ -532,14 +532,14 @@ class OverlapNode(_WholeModelNode):
 
     Attributes:
         tasks: whose losses.
-        objectives: of each.
+        losses: the part of each one's recipe that says which loss it is.
         examples: of each task's training examples, at most.
         examples_seed: of the choice of examples.
         taught_tokens: of the examples; 0 if not counted.
     """
 
     tasks: tuple[str, ...]
-    objectives: tuple[str, ...]
+    losses: tuple[Recipe, ...]
     examples: int
     examples_seed: int
     taught_tokens: int = field(default=0, compare=False)

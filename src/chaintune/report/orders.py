@@ -1,5 +1,6 @@
 """Which order keeps most: predictions, and what came of those that were trained, as tables and sentences."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,12 @@ def _named(one: "OrderScores") -> str:
 
 
 def _cell(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return f"{100 * estimate.value:.1f}"
     return f"{100 * estimate.value:.1f} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
 def _with_interval(estimate: Estimate, level: str) -> str:
+    if math.isnan(estimate.low):
+        return f"{100 * estimate.value:.1f} % ({estimate.reason})"
     return f"{100 * estimate.value:.1f} % ({level} {100 * estimate.low:.1f} to {100 * estimate.high:.1f})"

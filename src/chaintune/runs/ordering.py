@@ -1,6 +1,7 @@
 """Which order of tasks keeps most: each is trained alone, every order predicted, and some trained to check."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from chaintune.forgetting.orders import (
     Influence,
     Order,
     OrderScores,
+    check_metric,
     influences_of,
     measured_orders,
     predicted_orders,
@@ -25,6 +27,7 @@ from chaintune.plan.nodes import MEASUREMENT_FILE, OVERLAP_FILE, KlNode, Overlap
 from chaintune.records import GradientOverlap, Measurement
 from chaintune.runs.output import gather
 from chaintune.runs.session import LOCAL, RunOptions, Session, prepare
+from chaintune.scoring.reading import metrics_of
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 
@@ -109,7 +112,9 @@ def predict_orders(
     """
     tasks = _orderable(study)
     alone = _plain(replace(study, chains=tuple((task,) for task in tasks), gradients=examples))
-    session = _run(alone, store, out / "alone", options, command, trust_remote_code)
+    session = prepare(alone, store, trust_remote_code=trust_remote_code)
+    _check(session, tasks)
+    _run(session, out / "alone", options, command)
     inference = Inference(
         study.level, min(study.resamples, _MOST_RESAMPLES), study.seed, seed_variance=study.seed_variance
     )
@@ -120,7 +125,8 @@ def predict_orders(
     if verify:
         checked = list(dict.fromkeys([*(one.order for one in orders[:verify]), orders[-1].order]))
         wish = _plain(replace(study, chains=tuple(checked)))
-        verified = _run(wish, store, out / "verified", options, command, trust_remote_code)
+        verified = prepare(wish, store, trust_remote_code=trust_remote_code)
+        _run(verified, out / "verified", options, command)
         made = gather(verified.plan, store, verified.tasks, metric=study.metric)
         trained = measured_orders(made, checked, inference)
     stages, tokens = len(session.plan.stages), sum(node.train_tokens for node in session.plan.stages)
@@ -173,32 +179,45 @@ def _plain(study: Study) -> Study:
     return replace(study, mitigations=(), curvature=None, kl=False)
 
 
-def _run(
-    study: Study, store: Store, out: Path, options: RunOptions, command: Sequence[str], trust_remote_code: bool
-) -> Session:
-    session = prepare(study, store, trust_remote_code=trust_remote_code)
+def _check(session: Session, tasks: Sequence[str]) -> None:
+    """Refuse, before anything is trained, tasks of which no order can be predicted.
+
+    Raises:
+        ConfigError: a task is taught by pairs, has tests without right answers, or is scored by what has no mean.
+    """
+    with_gradients = {task for node in session.plan.overlaps for task in node.tasks}
+    with_divergence = {node.task for node in session.plan.divergences}
+    for task in tasks:
+        if task not in with_gradients:
+            raise ConfigError(
+                f"task '{task}': it is taught by pairs of answers, whose loss is held against another model, and "
+                "gradients are compared of losses on single ones; leave it out of the chains"
+            )
+        if task not in with_divergence:
+            raise ConfigError(
+                f"task '{task}': some of its tests have no right answer, on which divergences are measured; leave it "
+                "out of the chains"
+            )
+        check_metric(task, metrics_of(session.tasks[task], session.study.metric)[0])
+
+
+def _run(session: Session, out: Path, options: RunOptions, command: Sequence[str]) -> None:
     outcome = session.run(out, options, command=command).outcome
-    if failed := outcome.of("failed"):
-        raise StageError(f"{failed[0].node.title} failed: {failed[0].cause}")
-    return session
+    if failures := outcome.of("failed"):
+        raise StageError(f"{failures[0].node.title} failed: {failures[0].cause}")
 
 
 def _influences(session: Session, tasks: Sequence[str]) -> dict[int, Mapping[tuple[str, str], Influence]]:
     """What each task takes from each other one, by seed."""
     plan, store, study = session.plan, session.store, session.study
-    missing = [task for node in plan.overlaps for task in tasks if task not in node.tasks]
-    if missing:
-        raise ConfigError(
-            f"task '{missing[0]}': it is taught by pairs of answers, whose loss is held against another model, and "
-            "gradients are compared of losses on single ones; leave it out of the chains"
-        )
-    moved: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    divergences: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
     for node in plan.divergences:
         table = Measurement.read(_folder(store, node) / MEASUREMENT_FILE).table
-        forward, _ = mean_divergences(
-            table, session.tasks[node.task], level=study.level, resamples=100, seed=study.seed
-        )
-        moved[node.seed][node.chain[0], node.task] = forward.value
+        how: dict[str, Any] = {"level": study.level, "resamples": 100, "seed": study.seed}
+        forward, _ = mean_divergences(table, session.tasks[node.task], **how)
+        # Undefined where the training rules out a token that the base does not: further than any other.
+        value = math.inf if math.isnan(forward.value) else forward.value
+        divergences[node.seed][node.chain[0], node.task] = value
     gradients = {
         (node.seed if node.chain else None, *node.chain): GradientOverlap.from_dict(
             json.loads((_folder(store, node) / OVERLAP_FILE).read_bytes())
@@ -207,7 +226,8 @@ def _influences(session: Session, tasks: Sequence[str]) -> dict[int, Mapping[tup
     }
     base = gradients[None,]
     return {
-        seed: influences_of(own, base, {task: gradients[seed, task] for task in tasks}) for seed, own in moved.items()
+        seed: influences_of(own, base, {task: gradients[seed, task] for task in tasks})
+        for seed, own in divergences.items()
     }
 
 

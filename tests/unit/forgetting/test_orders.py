@@ -41,24 +41,24 @@ ALONE = [
 
 
 def test_an_influence_says_half_where_nothing_is_known_and_never_more_than_all() -> None:
-    assert NEUTRAL.share == 0.5
-    assert Influence(1.0, 1.0, 1.0).share == 1.0
-    assert Influence(0.0, 1.0, 1.0).share == 0.0
+    assert NEUTRAL.lost_share == 0.5
+    assert Influence(1.0, 1.0, 1.0).lost_share == 1.0
+    assert Influence(0.0, 1.0, 1.0).lost_share == 0.0
 
 
 def test_an_influence_is_made_of_divergences_losses_and_angles() -> None:
-    moved = {("a", "a"): 1.0, ("a", "b"): 2.0, ("b", "a"): 3.0, ("b", "b"): 2.0}
+    divergences = {("a", "a"): 1.0, ("a", "b"): 2.0, ("b", "a"): 3.0, ("b", "b"): 2.0}
     made = influences_of(
-        moved, overlap((1.0, 1.0), 0.0), {"a": overlap((0.1, 3.0), -1.0), "b": overlap((0.0, 0.1), 1.0)}
+        divergences, overlap((1.0, 1.0), 0.0), {"a": overlap((0.1, 3.0), -1.0), "b": overlap((0.0, 0.1), 1.0)}
     )
-    assert made["a", "b"] == Influence(moved=3 / 4, left=3 / 4, against=1.0)
-    assert made["b", "a"] == Influence(moved=2 / 4, left=0.0, against=0.0)
+    assert made["a", "b"] == Influence(divergence_share=3 / 4, loss_share=3 / 4, gradient_conflict=1.0)
+    assert made["b", "a"] == Influence(divergence_share=2 / 4, loss_share=0.0, gradient_conflict=0.0)
 
 
 def test_a_gradient_of_nothing_and_an_infinite_divergence_say_nothing() -> None:
     none = GradientOverlap(("a", "b"), (1.0, 1.0), ((0.0, 0.0), (0.0, 1.0)), (8, 8))
-    moved = {("a", "a"): math.nan, ("a", "b"): 1.0, ("b", "a"): 1.0, ("b", "b"): 1.0}
-    made = influences_of(moved, none, {"a": none, "b": none})
+    divergences = {("a", "a"): math.inf, ("a", "b"): math.inf, ("b", "a"): math.inf, ("b", "b"): 0.0}
+    made = influences_of(divergences, none, {"a": none, "b": none})
     assert made["a", "b"] == NEUTRAL
 
 

@@ -42,8 +42,9 @@ def test_the_command_line_and_python_name_the_same_options() -> None:
     assert {"also_by", *arguments} == set(Arguments.__annotations__)
     ours, theirs = compare_options(arguments), flags.options(reading.options())
     assert (ours.plain, ours.crossings, ours.required) == (("a",), (("b", "c"),), frozenset("abc"))
-    for name in ("plain", "crossings", "required", "on_missing", "force", "power", "inference", "judged", "reading"):
+    for name in ("plain", "crossings", "required", "on_missing", "force", "power", "inference", "reading"):
         assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.judged() == theirs.judged()
     assert ours.inference == Inference(0.9, 200, 3, "bh", "rest", 0.1)
     assert ours.judged().level == pytest.approx(0.975)
     assert ours.reading == ReadOptions(

@@ -81,7 +81,7 @@ def test_without_generation_the_sentence_says_what_makes_them_usable() -> None:
     assert load(prompts(2), measure=()).test  # a scorer alone says the same
 
 
-@pytest.mark.parametrize("options", [{"train": 3}, {"train": "3 per faith"}, {"test": "none"}])
+@pytest.mark.parametrize("options", [{"train": 3}, {"train": "3 per faith"}])
 def test_nothing_of_prompts_can_be_taught(options: dict[str, Any]) -> None:
     with pytest.raises(
         ConfigError, match="task 'mine', train: its prompts have no answers, so there is nothing to teach"
