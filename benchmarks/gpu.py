@@ -223,7 +223,7 @@ def _of_vllm(place: Place) -> Iterator[Line]:
     if find_spec("vllm") is None:
         yield Line(place.shape, "scoring, bbq", "vLLM", note="not installed")
         return
-    import vllm
+    import vllm  # type: ignore[import-not-found]  # an environment of its own has it
 
     model = vllm.LLM(str(place.folder), dtype="bfloat16", gpu_memory_utilization=0.5, enable_prefix_caching=True)
     how = vllm.SamplingParams(max_tokens=1, prompt_logprobs=1, temperature=0)
