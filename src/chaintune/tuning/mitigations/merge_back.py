@@ -3,7 +3,7 @@
 Use when: the base, the checkpoint that knew the task and the later one are at hand, and training is not: a sweep costs
 only its scorings. What a checkpoint learned is its task vector, its weights minus the base's. `task_arithmetic` adds
 the lost task's vector once more; `ties` merges it with the later checkpoint's, of each the largest entries, and where
-the signs differ only those of the sign that has more weight.
+the signs differ only those of the sign that has more weight, each entry counted by its vector's share.
 
 On your own models: `merge_back(after, trained, 0.5, base=base)`, all of one architecture, adapters merged.
 
@@ -75,7 +75,7 @@ def merge_back(
 
     With `t = trained - base` and `m = model - base`: by `task_arithmetic` the weights become `model + fraction * t`;
     by `ties` they become `base` plus the mean of the trimmed `m` and `t`, weighed `1 - fraction` and `fraction`, over
-    those of the two whose sign is that of their sum.
+    those of the two whose sign is that of their weighed sum.
 
     Args:
         model: changed in place.
@@ -113,14 +113,14 @@ def ties(vectors: "list[torch.Tensor]", weights: list[float], *, density: float)
 
     Args:
         vectors: of one shape.
-        weights: of each in the mean.
-        density: share of the entries, the largest, that are kept of each.
+        weights: of each in the election and in the mean.
+        density: share of the entries, the largest, that are kept of each; at least one is.
     """
     import torch
 
     trimmed = torch.stack([_largest(vector, density) for vector in vectors])  # [S, ...]
-    sign = torch.where(trimmed.sum(dim=0) >= 0, 1.0, -1.0)
     shares = torch.tensor(weights, device=trimmed.device).reshape(-1, *([1] * vectors[0].dim()))
+    sign = torch.where((trimmed * shares).sum(dim=0) >= 0, 1.0, -1.0)
     shares = shares * (trimmed.sign() == sign)
     total = shares.sum(dim=0)
     return (trimmed * shares).sum(dim=0) / torch.where(total > 0, total, 1.0)
@@ -130,7 +130,7 @@ def _largest(vector: "torch.Tensor", density: float) -> "torch.Tensor":
     """A vector with all but its largest entries at 0."""
     import torch
 
-    count = int(density * vector.numel())
+    count = max(1, int(density * vector.numel()))
     kept = torch.zeros_like(vector).flatten()
     places = vector.flatten().abs().topk(count).indices
     kept[places] = vector.flatten()[places]

@@ -28,10 +28,19 @@ def test_ties_of_equal_weights_are_those_of_peft(density: float) -> None:
     assert int((own != 0).sum()) <= 2 * density * own.numel()
 
 
-def test_of_two_that_differ_in_sign_the_larger_stays_and_of_two_that_agree_the_weighted_mean() -> None:
-    one, other = torch.tensor([3.0, 2.0, -1.0, 0.5]), torch.tensor([-1.0, 4.0, -3.0, 0.1])
-    assert ties([one, other], [0.25, 0.75], density=0.75).tolist() == [3.0, 3.5, -2.5, 0.0]
-    assert ties([one, other], [0.0, 1.0], density=1).tolist() == pytest.approx([0.0, 4.0, -3.0, 0.1])
+def test_of_two_that_differ_in_sign_the_one_of_more_weight_stays_and_of_two_that_agree_the_weighted_mean() -> None:
+    one, other = torch.tensor([4.0, 2.0, -1.0, 0.5]), torch.tensor([-1.0, 4.0, -3.0, 0.1])
+    assert ties([one, other], [0.25, 0.75], density=0.75).tolist() == [4.0, 3.5, -2.5, 0.0]
+    assert ties([one, other], [0.15, 0.85], density=0.75).tolist() == pytest.approx([-1.0, 3.7, -2.7, 0.0])
+    assert ties([one, other], [0.0, 1.0], density=1).tolist() == pytest.approx([-1.0, 4.0, -3.0, 0.1])
+
+
+def test_a_share_of_none_leaves_the_other_as_it_was_trimmed_and_of_the_smallest_one_entry_stays() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(12, 10, generator=generator) for _ in range(2))
+    trimmed = torch.where(one.abs() >= one.abs().flatten().topk(24).values.min(), one, 0.0)
+    torch.testing.assert_close(ties([one, 100 * other], [1.0, 0.0], density=0.2), trimmed)
+    assert ties([torch.tensor([1.0, -2.0])] * 2, [0.5, 0.5], density=0.2).tolist() == [0.0, -2.0]
 
 
 def test_ties_starts_at_the_base() -> None:
