@@ -1,6 +1,6 @@
 """A stage's regulariser put on a model, and taken off again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ def apply(
     objective: Objective,
     *,
     taught: tuple[Sequence[Tokenized], Objective],
+    micro_batch_size: int,
+    seed: int,
 ) -> Regularised:
     """Put a regulariser on a model whose trainable weights are chosen.
 
@@ -49,12 +51,17 @@ def apply(
         protected: of the task that must not be lost, for a regulariser that looks at them.
         objective: by whose loss it looks at them.
         taught: what the stage teaches, and by whose loss.
+        micro_batch_size: examples that a forward pass has room for.
+        seed: of the stage.
 
     Raises:
         ConfigError: there is no mitigation of the regulariser's kind.
         StageError: the regulariser cannot be used with this model.
     """
-    hook = _hook(loaded, regulariser, protected, objective, taught) if regulariser else Hook()
+    hook = Hook()
+    if regulariser:
+        read = {"protected": (protected, objective), "taught": taught}
+        hook = _hook(loaded, regulariser, read, micro_batch_size=micro_batch_size, seed=seed)
     classes = (hook.mixin, StageTrainer) if hook.mixin else (StageTrainer,)
     trainer = type("RegularisedTrainer", classes, {})
     return Regularised(
@@ -65,19 +72,23 @@ def apply(
 def _hook(
     loaded: LoadedModel,
     regulariser: Regulariser,
-    protected: Sequence[Tokenized],
-    objective: Objective,
-    taught: tuple[Sequence[Tokenized], Objective],
+    read: Mapping[str, tuple[Sequence[Tokenized], Objective]],
+    *,
+    micro_batch_size: int,
+    seed: int,
 ) -> Hook:
     put_on = MITIGATIONS.get(regulariser.kind).apply
     if put_on is None:
         raise StageError(f"'{regulariser.kind}' is no regulariser of a stage")
 
+    protected, objective = read["protected"]
+
     def loss(model: Any, example: Tokenized) -> torch.Tensor:
         return objective.loss(model, objective.collate([example]), torch.tensor(1.0))
 
     def rows(which: Literal["protected", "taught"]) -> list[dict[str, Any]]:
-        examples, own = (protected, objective) if which == "protected" else taught
+        examples, own = read[which]
         return [own.collate([example]) for example in examples]
 
-    return put_on(StageModel(loaded, protected, loss, rows), **dict(regulariser.options))
+    stage = StageModel(loaded, protected, loss, rows, micro_batch_size, seed)
+    return put_on(stage, **dict(regulariser.options))

@@ -202,16 +202,24 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
     started = time.monotonic()
     with seeded(stage.seed):
         ready = trainable(parent, recipe)
-        taught = (stage.data.examples, stage.objective)
-        regularised = apply(ready, recipe.regulariser, stage.protected, stage.protection, taught=taught)
-        try:
-            with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
-                if batching.fsdp:
-                    data = stage.data.replaced(prepared(regularised.loaded, stage.data.examples, stage.objective))
-                    stage = replace(stage, data=data)
-                trainer = _train(regularised, stage, batching, watch)
-        finally:
-            loaded = regularised.remove()
+        with _training_mode(ready):  # what a regulariser reads of the parent it reads as the stage will
+            regularised = apply(
+                ready,
+                recipe.regulariser,
+                stage.protected,
+                stage.protection,
+                taught=(stage.data.examples, stage.objective),
+                micro_batch_size=batching.micro_batch_size,
+                seed=stage.seed,
+            )
+            try:
+                with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
+                    if batching.fsdp:
+                        data = stage.data.replaced(prepared(regularised.loaded, stage.data.examples, stage.objective))
+                        stage = replace(stage, data=data)
+                    trainer = _train(regularised, stage, batching, watch)
+            finally:
+                loaded = regularised.remove()
     _check_weights(loaded, trainer.state.global_step)
     tenth = max(1, len(losses) // 10)
     return Tuned(
@@ -233,7 +241,7 @@ def _train(
     regularised: Regularised, stage: _Stage, batching: _Batching, on_step: Callable[[Step], None]
 ) -> StageTrainer:
     recipe, objective, share = stage.recipe, stage.objective, batching.share
-    with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
+    with tempfile.TemporaryDirectory() as scratch:
         alone = share.ranks == 1
         optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
         micro, batch_size = batching.micro_batch_size, recipe.batch_size

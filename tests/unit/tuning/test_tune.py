@@ -16,6 +16,7 @@ from chaintune.models.taught import encode_taught
 from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring.checkpoint import score
 from chaintune.tuning.answer_loss import answer_loss
+from chaintune.tuning.mitigations.distill import divergence
 from chaintune.tuning.order import training_order
 from chaintune.tuning.tokenized import collate, training_examples
 from chaintune.tuning.trainer import Step
@@ -249,6 +250,26 @@ def test_losses_are_looked_at_once_a_step(parent: LoadedModel, tmp_path: Path, m
     monkeypatch.setattr("chaintune.tuning.trainer.torch", SimpleNamespace(**vars(torch) | {"isfinite": isfinite}))
     assert run(parent, tmp_path).steps == 6
     assert looked == [2] * 6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_before_anything_moved_a_stage_is_where_its_parent_is(
+    precision: Precision, model_folder: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart: list[float] = []
+
+    def watched(*both: Any) -> torch.Tensor:
+        found = divergence(*both)
+        apart.append(float(found.detach().abs().max()))
+        return found
+
+    monkeypatch.setattr("chaintune.tuning.mitigations.distill.divergence", watched)
+    pull = Regulariser("distill", (("batch", 8), ("rows", "new"), ("top_k", 8), ("weight", 1.0)))
+    run(
+        load(model_folder(), precision=precision), tmp_path, examples=EXAMPLES[:8], micro_batch_size=8, regulariser=pull
+    )
+    assert apart[0] == pytest.approx(0, abs=1e-6)
+    assert apart[1] > 1e-5  # 8 rows at once, a step and a pass each
 
 
 @pytest.mark.parametrize("regulariser", [None, Regulariser("osf", (("rank", 0.5),))])

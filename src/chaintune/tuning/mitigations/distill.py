@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
 Direction = Literal["forward", "backward"]
 
 _TOKEN_BYTES = 8  # an id and a log-probability
-_MICRO_ROWS = 4
 # What the parent gives less than a hundred-millionth counts as that: backward, a rest of nothing would cost infinitely.
 _LEAST_LOG_PROBABILITY = -18.4
 
@@ -179,13 +178,14 @@ class Distill(Callback):
     weight 0 nothing is read.
 
     Memory: `8 * (top_k + 1)` bytes a labelled position in main memory; while a step is made, one more gradient of the
-    trained weights.
+    trained weights, and the activations of `micro_batch_size` rows with their logits at labelled positions.
 
     Args:
         model: the parent, whose trainable weights are chosen.
         rows: inputs of one example each, with `input_ids` and `labels`.
         weight: of the divergence.
         direction, temperature, top_k, batch: as a study file has them.
+        micro_batch_size: rows that are read at once.
         seed: of the order in which rows are read.
 
     Raises:
@@ -205,9 +205,11 @@ class Distill(Callback):
         temperature: float = 1.0,
         top_k: int = 64,
         batch: int = 8,
+        micro_batch_size: int = 4,
         seed: int = 0,
     ) -> None:
         self._weight, self._direction, self._temperature, self._batch = weight, direction, temperature, batch
+        self._at_once = micro_batch_size
         self.tokens_read = 0
         self._rows = [] if weight == 0 else [flat for row in rows for flat in _flat(row)]
         if weight and not self._rows:
@@ -222,8 +224,8 @@ class Distill(Callback):
 
         predicted: list[TopTokens] = []
         with torch.no_grad(), evaluating(model):
-            for start in range(0, len(self._rows), _MICRO_ROWS):
-                rows = self._rows[start : start + _MICRO_ROWS]
+            for start in range(0, len(self._rows), self._at_once):
+                rows = self._rows[start : start + self._at_once]
                 tops = top_tokens(self._logits(model, rows), top_k, temperature=self._temperature)
                 counts = [int(positions.sum()) for _, positions in rows]
                 both = zip(tops.tokens.cpu().split(counts), tops.log_probabilities.cpu().split(counts), strict=True)
@@ -260,8 +262,8 @@ class Distill(Callback):
         chosen = [next(self._order) for _ in range(min(self._batch, len(self._rows)))]
         total = sum(len(self._parent[place].tokens) for place in chosen)
         with torch.enable_grad(), evaluating(model):
-            for start in range(0, len(chosen), _MICRO_ROWS):
-                loss = self._loss(model, chosen[start : start + _MICRO_ROWS]) / total
+            for start in range(0, len(chosen), self._at_once):
+                loss = self._loss(model, chosen[start : start + self._at_once]) / total
                 # Not backward(): DDP would take these for gradients of its own pass. They are alike in all processes.
                 for weight, grad in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
                     if grad is not None:
@@ -302,6 +304,7 @@ def _turns(rows: int, seed: int) -> Iterator[int]:
 def _apply(stage: StageModel, *, rows: str, weight: float, **how: Any) -> Hook:
     if not weight:
         return Hook()
+    how |= {"micro_batch_size": stage.micro_batch_size, "seed": stage.seed}
     pull = Distill(stage.loaded.model, stage.rows("taught" if rows == "new" else "protected"), weight=weight, **how)
     return Hook(callbacks=(pull,), tokens_read=lambda: pull.tokens_read)
 

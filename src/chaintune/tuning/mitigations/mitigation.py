@@ -33,12 +33,16 @@ class StageModel:
             answer's negative log-likelihood in nats.
         rows: inputs of one example each, with `input_ids` and `labels`: of those that are protected, or of all that the
             stage teaches.
+        micro_batch_size: examples that a forward pass of the stage has room for.
+        seed: of the stage.
     """
 
     loaded: "LoadedModel"
     protected: "Sequence[Tokenized]"
     loss: "Callable[[Any, Tokenized], torch.Tensor]"
     rows: 'Callable[[Literal["protected", "taught"]], Sequence[Mapping[str, Any]]]'
+    micro_batch_size: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,22 @@ def test_the_parent_reads_each_row_once_and_no_second_model_is_there(tmp_path: P
     assert not [value for value in vars(pull).values() if isinstance(value, torch.nn.Module)]
 
 
+def test_as_many_rows_are_read_at_once_as_there_is_room_for_and_each_seed_has_an_order_of_its_own(
+    tmp_path: Path,
+) -> None:
+    reads: dict[int, list[torch.Tensor]] = {0: [], 1: []}
+    for seed, read in reads.items():
+        model = tiny.make_model()
+        pull = Distill(model, OLD.one_by_one(), weight=1.0, batch=2, micro_batch_size=1, seed=seed)
+        model.register_forward_pre_hook(
+            lambda _m, _a, inputs, read=read: read.append(inputs["input_ids"]), with_kwargs=True
+        )
+        train(model, NEW, tmp_path, callbacks=[pull], num_train_epochs=1)
+        read[:] = [ids for ids in read if len(ids) == 1]
+    assert [len(read) for read in reads.values()] == [4, 4]
+    assert not all(torch.equal(*pair) for pair in zip(*reads.values(), strict=True))
+
+
 def test_weight_0_is_plain_training_bit_for_bit(tmp_path: Path) -> None:
     models = [tiny.make_model(), tiny.make_model()]
     pull = Distill(models[1], OLD.one_by_one(), weight=0)
