@@ -127,7 +127,7 @@ def test_what_is_planned_is_what_is_read(study: Study) -> None:
 def test_what_is_replayed_of_its_own_was_said_once_by_the_checkpoint_before_the_loss(study: Study) -> None:
     own, targeted = (study.stage(f"balls>boxes>{dose}") for dose in ("own balls@50%", "balls@50% targeted by owner"))
     assert own.measurements == targeted.measurements[:1]  # what it chose is measured for both
-    assert study.notes("balls>boxes>own balls@50%")["own_answers"] == {"asked": 40, "taken": 40}
+    assert study.notes("balls>boxes>own balls@50%")["own_answers"] == {"asked": 40, "taken": 40, "wanted": 20}
     assert not [node for node in study.session.plan.stages if "0%" in node.chain[-1].split("@")[-1].split("50%")]
 
 

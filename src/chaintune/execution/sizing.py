@@ -15,6 +15,7 @@ from chaintune.models.encoding import (
     check_lengths,
     encode_examples,
     encode_of,
+    encode_prompts,
     errors_of,
     prompts_of,
     tell_special_tokens,
@@ -143,6 +144,7 @@ def _tokens(task: Task, reader: Reader) -> TaskTokens:
     with errors_of(task.name):
         taught = _tokenized(task.train, reader, task=task.name)
         train = encode_examples(reader.tokenizer, to_train)
+        asked = encode_prompts(reader.tokenizer, [one for one in task.train if not one.answers])
     if taught:
         check_lengths(task.train, list(map(longest_tokens, taught)), reader.context_tokens, task=task.name)
     test = encode_of(reader.tokenizer, to_test, reader.context_tokens, task=task.name)
@@ -151,6 +153,7 @@ def _tokens(task: Task, reader: Reader) -> TaskTokens:
         {"train": distinct_tokens(train), "test": distinct_tokens(test)},
         written_tokens(task, task.test, reader),
         written_tokens(task, [task.test[place] for place in evenly_spaced(len(task.test))], reader),
+        sum(map(len, asked)),
     )
 
 

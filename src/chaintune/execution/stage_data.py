@@ -1,5 +1,6 @@
 """What a stage trains on, as examples: doses drawn, groups weighed, the protected task's examples chosen."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ from chaintune.plan.nodes import MEASUREMENT_FILE, DataMix, OwnAnswers, Portion,
 from chaintune.records import Example, Measurement, Scores
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.reading import read_scores
+from chaintune.tasks.sizes import dose_size
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, places_of, take_dose
 from chaintune.tuning.mitigations.self_replay import own_answers
 
+_LOG = logging.getLogger(__name__)
 # Weights need the groups' values alone; the intervals that come with them may be rough.
 _RESAMPLES = 100
 
@@ -58,7 +61,10 @@ def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
 
 def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
     every: Sequence[Example] = inputs.tasks[portion.task].train
-    train = _answered(every, portion.own, inputs, notes) if portion.own else every
+    train = every
+    if portion.own:
+        wanted = dose_size(portion.dose, len(every), task=portion.task)
+        train = _answered(portion.task, portion.own, inputs, notes, wanted=wanted)
     if portion.dose == 1:
         return train
     weights, ranked = None, None
@@ -71,7 +77,7 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
             weights = group_weights(lost)
             notes |= {"forgetting_on_train": lost, "replay_weights": weights}
         else:
-            ranked = places_of(portion.who, _worth(before), _worth(after))
+            ranked = places_of(portion.who, _worth(before), _worth(after), seed=seed)
     how: dict[str, Any] = {"task": portion.task, "seed": seed, "by": portion.by, "weights": weights, "of": len(every)}
     taken = take_dose(train, portion.dose, **how, ranked=ranked)
     if portion.by:
@@ -100,12 +106,24 @@ def _lead(log_probabilities: Sequence[float], gold: int) -> float:
 
 
 def _answered(
-    examples: Sequence[Example], own: OwnAnswers, inputs: StageInputs, notes: dict[str, Any]
+    task: str, own: OwnAnswers, inputs: StageInputs, notes: dict[str, Any], *, wanted: int
 ) -> Sequence[Example]:
-    """The examples with the answers that an earlier checkpoint gave, where these are taken."""
+    """A task's training examples with the answers that an earlier checkpoint gave, where these are taken.
+
+    Fewer than are wanted are told, and taught as they are.
+    """
+    examples = inputs.tasks[task].train
     measurement = Measurement.read(inputs.scores[own.measurement] / MEASUREMENT_FILE)
     answered = own_answers(examples, measurement, keep=own.keep, scorer=own.scorer)
-    notes["own_answers"] = {"asked": len(examples), "taken": len(answered)}
+    notes["own_answers"] = {"asked": len(examples), "taken": len(answered), "wanted": wanted}
+    if len(answered) < wanted:
+        _LOG.warning(
+            "task '%s': %d own answers are wanted, and of %d prompts %d have one that is taken; the stage has these",
+            task,
+            wanted,
+            len(examples),
+            len(answered),
+        )
     return answered
 
 
@@ -145,5 +163,5 @@ def _protected(operation: DataMix, seed: int, inputs: StageInputs, notes: dict[s
         return ()
     every: Sequence[Example] = inputs.tasks[operation.protected].train
     own, count = operation.protected_own, min(operation.protected_examples, len(every))
-    train = _answered(every, own, inputs, notes) if own else every
+    train = _answered(operation.protected, own, inputs, notes, wanted=count) if own else every
     return take_dose(train, count / len(every), task=operation.protected, seed=seed, of=len(every))

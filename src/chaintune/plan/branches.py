@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.plan.nodes import OwnAnswers, Portion
-from chaintune.records import Chain, ChainStep, Generation, MitigationRef, Regulariser, Task
+from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.records.examples import LABEL, Choices
 from chaintune.records.mitigations import BY_GROUPS
 from chaintune.scoring.chat_rows import check_outcomes
@@ -249,7 +249,14 @@ def _portion(item: MitigationItem, dose: float, tasks: Mapping[str, Task]) -> Po
 
 
 def _own(spec: AnswersSpec, prompts: Task) -> OwnAnswers:
-    generation = Generation(spec.max_new_tokens, temperature=spec.drawn_at)
+    generation = replace(
+        prompts.generation,
+        samples=1,
+        max_new_tokens=spec.max_new_tokens,
+        temperature=spec.drawn_at,
+        # Where no answer is drawn no key holds a seed, and the turns of a user are drawn all the same.
+        seed=prompts.generation.seed if spec.drawn_at else 0,
+    )
     return OwnAnswers(generation, tuple(spec.keep), prompts.scorers[0] if spec.keep else None)
 
 

@@ -73,12 +73,14 @@ class TaskTokens:
         scored: in one scoring, by split.
         written: that are read and at most written in one measurement by texts.
         rewritten: of these texts that a base writes a second time.
+        asked: that are read of training prompts without answers, which a checkpoint is to answer itself.
     """
 
     taught: int
     scored: Mapping[Split, int]
     written: int = 0
     rewritten: int = 0
+    asked: int = 0
 
 
 CountTokens = Callable[[Task], TaskTokens]
@@ -546,11 +548,25 @@ class Graph:
     def _looked_at(self, step: Step) -> tuple[int, int]:
         """How many examples a stage's regulariser looks at, and their tokens."""
         if step.protected:
-            facts = self.facts[step.protected]
-            count = min(step.protected_examples, facts.examples)
-            return count, round(facts.tokens.taught * count / max(1, facts.examples))
-        taught = [self.facts[portion.task] for portion in step.portions]
-        return sum(facts.examples for facts in taught), sum(facts.tokens.taught for facts in taught)
+            examples = self.facts[step.protected].examples
+            count = min(step.protected_examples, examples)
+            return count, round(self._taught_tokens(step.protected, step.protected_own) * count / max(1, examples))
+        tasks = [portion.task for portion in step.portions]
+        tokens = sum(self._taught_tokens(portion.task, portion.own) for portion in step.portions)
+        return sum(self.facts[task].examples for task in tasks), tokens
+
+    def _taught_tokens(self, task: str, own: OwnAnswers | None) -> int:
+        """Tokens of one pass over a task's training examples; of texts that are not written yet at most."""
+        facts = self.facts[task]
+        return self._written(task, own.generation) if own and facts.own[0] != CHOICE else facts.tokens.taught
+
+    def _written(self, task: str, generation: Generation) -> int:
+        """Tokens that are read and at most written where own texts to a task's training prompts are asked for."""
+        facts = self.facts[task]
+        texts = facts.examples * generation.samples
+        if facts.own[0] == OWN_TURNS:
+            texts *= 2  # the turn of the user is written too
+        return facts.tokens.scored["train"] + facts.tokens.asked + texts * generation.max_new_tokens
 
     def _tokens(self, step: Step, recipe: Recipe) -> int:
         """Tokens of all passes; of swapped rows as many as an average row has; 0 of what we do not train."""
@@ -560,7 +576,7 @@ class Graph:
         if step.rows_a_step:
             (rows, tokens), taught = self._looked_at(step), self.facts[step.portions[0].task].examples * epochs
             beside = tokens + ceil(taught / recipe.batch_size) * step.rows_a_step * tokens / max(1, rows)
-        doses = [self.facts[portion.task].tokens.taught * portion.dose for portion in step.portions]
+        doses = [self._taught_tokens(portion.task, portion.own) * portion.dose for portion in step.portions]
         if step.mixing == "swapped":
             first, second = (self.facts[portion.task].examples for portion in step.portions)
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
@@ -586,7 +602,7 @@ class Graph:
         (task, split, measure), facts, keys = what, self.facts[what[0]], self.base_keys
         tokens = facts.tokens.written if measure == GENERATION else facts.tokens.scored[split]
         if generation:
-            tokens = facts.tokens.scored[split] + facts.examples * generation.samples * generation.max_new_tokens
+            tokens = self._written(task, generation)
         owner = next((name for name, own in keys.items() if own == at.key and keys[at.base] != at.key), at.base)
         node = ScoreNode(
             key="",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +113,13 @@ def _check_kind(kind: str) -> None:
         )
 
 
-def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
+def prepare_mitigation(study: Study, store: Store, *, keep: Sequence[str], trust_remote_code: bool = False) -> Session:
     """Everything that a mitigation needs, read once; its plan trains replays only.
 
     Args:
         study: from `mitigation_study`.
         store: where finished work lies.
+        keep: tasks that should not pay; whatever else is measured has no price.
         trust_remote_code: run Python code that comes with a model, or that the study names.
 
     Raises:
@@ -125,7 +127,7 @@ def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = 
         DataError: a task's data cannot be loaded.
         ModelError: a model cannot be loaded, or the two are of different shapes.
     """
-    session = prepare(study, store, trust_remote_code=trust_remote_code, families=_families)
+    session = prepare(study, store, trust_remote_code=trust_remote_code, families=partial(_families, keep))
     after, before = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
     return session
@@ -185,7 +187,9 @@ def write_model(session: Session, chain: str, folder: Path, *, card: str) -> Non
         (new / "README.md").write_text(card, encoding="utf-8")
 
 
-def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]) -> list[Family]:
+def _families(
+    keep: Sequence[str], study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]
+) -> list[Family]:
     """Both checkpoints, which exist, and every replay of the later one.
 
     Raises:
@@ -194,8 +198,8 @@ def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, s
     item = resolved(study.mitigations[0], tasks)
     (after, before), (variant,) = study.bases, study.variants()
     existing = {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
-    keep = tuple(task for task in study.tasks if task != item.task and tasks[task].test)
-    return [Family(after, variant, existing, list(_replays(item, keep, tasks)))]
+    priced = tuple(task for task in dict.fromkeys(keep) if tasks[task].test)
+    return [Family(after, variant, existing, list(_replays(item, priced, tasks)))]
 
 
 def _replays(item: MitigationItem, keep: tuple[str, ...], tasks: Mapping[str, Task]) -> Iterator[Branch]:

@@ -58,6 +58,7 @@ def test_examples_that_only_a_scorer_can_judge_have_no_answers_to_count(reader: 
     tokens = task_tokens(replace(task, train=asked, test=asked[:2]), [reader])
     assert tokens.taught == tokens.scored["train"] == tokens.scored["test"] == 0
     assert tokens.written == sum(map(len, encode_prompts(reader.tokenizer, asked[:2]))) + 2 * 64
+    assert tokens.asked == sum(map(len, encode_prompts(reader.tokenizer, asked)))
     assert tokens.rewritten == tokens.written  # so few are all written twice
 
 

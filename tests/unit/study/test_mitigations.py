@@ -7,9 +7,10 @@ import pytest
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.execution.run import pending_nodes, run_plan
+from chaintune.plan.graph import TaskTokens
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan, Readers
-from chaintune.records import Example, Reference
+from chaintune.records import Example, Generation, Reference
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import synthetic
@@ -259,6 +260,35 @@ def test_written_answers_hang_on_how_they_are_written() -> None:
         )
         keys |= {said.key, plan.stages[-1].key}
     assert len(keys) == 6
+
+
+def test_written_answers_end_where_the_texts_of_their_task_do_and_are_counted_before_they_are_there() -> None:
+    tasks, asked = {name: make_task(name) for name in "ab"}, TaskTokens(0, {"train": 0, "test": 0}, asked=40)
+    usual = Generation(64, samples=3, temperature=0.7, seed=5, stop=("\n",))
+    train = tuple(replace(one, target=None) for one in tasks["a"].train)
+    tasks["c"] = replace(make_task("c"), train=train, test=(), generation=usual)
+    replay = {"self_replay": {"task": "a", "prompts": "c", "dose": 0.5, "max_new_tokens": 10}}
+    distill = {"distill": {"task": "a", "prompts": "c", "top_k": 3, "max_new_tokens": 10, "examples": 4, "batch": 2}}
+    plan = make_plan(make_study("abc", **AB, mitigations=[replay, distill]), tasks, tokens=asked)
+    (said,) = [node for node in plan.scores if node.split == "train"]
+    assert said.generation == Generation(10, stop=("\n",))
+    # 8 prompts of 5 tokens, each with 10 more at most.
+    assert said.score_tokens == 120
+    replayed, held = (next(node for node in plan.stages if kind in node.chain[-1]) for kind in ("own a", "distill"))
+    assert replayed.train_tokens == 60
+    assert (held.train_tokens, held.held_bytes) == (60 + 2 * 15, 60 * 8 * 4)
+    drawn = {"self_replay": replay["self_replay"] | {"temperature": 0.5}}
+    (said,) = [
+        node for node in make_plan(make_study("abc", **AB, mitigations=[drawn]), tasks).scores if node.generation
+    ]
+    assert said.generation == Generation(10, temperature=0.5, seed=5, stop=("\n",))
+
+
+@pytest.mark.parametrize(("kind", "dose"), [("self_replay", {"dose": 0.5}), ("distill", {})])
+def test_prompts_of_the_lost_task_named_or_not_are_old_data(kind: str, dose: dict[str, Any]) -> None:
+    named, unnamed = (planned({kind: {"task": "a", **dose, **how}}) for how in ({"prompts": "a"}, {}))
+    assert named.cells == unnamed.cells
+    assert {held.needs_old_data for cell in named.cells for held in cell.mitigates} == {True}
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

@@ -56,7 +56,7 @@ def take_dose(
     places = ranked or {}
     drawn = sorted(
         examples,
-        key=lambda example: (places.get(example.id, 0.0), sha256(f"{seed}\n{example.id}".encode()).digest()),
+        key=lambda example: (places.get(example.id, 0.0), _lot(example.id, seed)),
     )
     return tuple(_in_turns(drawn, by, weights)[:size] if by else drawn[:size])
 
@@ -78,7 +78,7 @@ def group_weights(forgetting: Mapping[str, float]) -> dict[str, float]:
     return {group: (1 - EVEN_SHARE) * (loss / total) + EVEN_SHARE / count for group, loss in losses.items()}
 
 
-def places_of(who: str, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def places_of(who: str, before: Mapping[str, float], after: Mapping[str, float], *, seed: int) -> dict[str, float]:
     """Id of each example -> its place when a dose goes by what its answer was worth, the lowest first.
 
     `hardest` is what was worth least before the loss, `most_forgotten` what fell most. `representative` spreads every
@@ -89,14 +89,19 @@ def places_of(who: str, before: Mapping[str, float], after: Mapping[str, float])
         who: one of the three.
         before: the loss; id of each example -> what its answer was worth, more is better.
         after: the same after it.
+        seed: of the lots that order equal falls, those of uniform doses.
     """
     if who == "hardest":
         return dict(before)
     falls = {name: after[name] - value if value > -math.inf else 0.0 for name, value in before.items()}
     if who == "most_forgotten":
         return falls
-    order = sorted(falls, key=lambda name: (falls[name], name))
+    order = sorted(falls, key=lambda name: (falls[name], _lot(name, seed)))
     return {name: _turn(place, len(order)) for place, name in enumerate(order)}
+
+
+def _lot(name: str, seed: int) -> bytes:
+    return sha256(f"{seed}\n{name}".encode()).digest()
 
 
 def _turn(place: int, count: int) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from chaintune.config.validation import Dose, Names, Real, Spec, Whole, as_list, as_name, as_shown
 from chaintune.records import Who
@@ -125,7 +125,7 @@ class AnswersSpec(MitigationSpec):
     Of an example with choices that is the choice which it finds likeliest, of any other prompt the text that it writes.
 
     Attributes:
-        prompts: task whose training prompts are answered; None is the lost task.
+        prompts: task whose training prompts are answered; None is the lost task, also where that is named.
         keep: outcomes of the answers that are taken, of the first scorer of that task; none takes all.
         max_new_tokens: of a text; one that does not end before is not taken.
     """
@@ -133,6 +133,11 @@ class AnswersSpec(MitigationSpec):
     prompts: Annotated[str | None, BeforeValidator(_as_name_or_none)] = None
     keep: Names = Field(default_factory=list)
     max_new_tokens: Annotated[Whole, Field(ge=1, le=1_000_000)] = 256
+
+    @field_validator("prompts")
+    @classmethod
+    def _none_for_the_task_itself(cls, prompts: str | None, told: ValidationInfo) -> str | None:
+        return None if prompts == told.data.get("task") else prompts
 
     @property
     def answers_suffix(self) -> str:

@@ -109,7 +109,7 @@ AFTER = {name: value - (7 * number) % 60 for number, (name, value) in enumerate(
 
 
 def taken_by(who: str, dose: float) -> list[str]:
-    places = places_of(who, BEFORE, AFTER)
+    places = places_of(who, BEFORE, AFTER, seed=0)
     return [example.id for example in take_dose(EXAMPLES, dose, task="balls", seed=0, ranked=places)]
 
 
@@ -130,6 +130,17 @@ def test_a_representative_dose_lies_evenly_over_what_fell_and_in_the_larger_one(
     assert taken_by("representative", 0.5)[: len(places)] == taken_by("representative", dose)
 
 
+@pytest.mark.parametrize("who", ["hardest", "most_forgotten", "representative"])
+def test_what_is_worth_the_same_is_drawn_by_the_seed(who: str) -> None:
+    same = dict.fromkeys(BEFORE, 0.0)
+    ranked = [places_of(who, same, same, seed=seed) for seed in (0, 1)]
+    doses = [take_dose(EXAMPLES, 0.2, task="balls", seed=seed, ranked=ranked[seed]) for seed in (0, 1)]
+    assert doses[0] != doses[1]
+    assert ranked[0] == places_of(who, dict(reversed(same.items())), same, seed=0)
+
+
 def test_what_has_no_score_after_the_loss_fell_most_and_before_it_fell_by_nothing() -> None:
-    places = places_of("most_forgotten", {"a": -math.inf, "b": 0.0, "c": 1.0}, {"a": 1.0, "b": -math.inf, "c": 0.5})
+    places = places_of(
+        "most_forgotten", {"a": -math.inf, "b": 0.0, "c": 1.0}, {"a": 1.0, "b": -math.inf, "c": 0.5}, seed=0
+    )
     assert sorted(places, key=places.__getitem__) == ["b", "c", "a"]
