@@ -18,12 +18,14 @@ from scipy.stats import spearmanr, t
 
 from benchmarks.order_family import TASKS, write_family
 from chaintune import Study
+from chaintune.errors import StageError
+from chaintune.execution.engine_factory import EngineFactory
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.orders import Order, OrderScores, measured_orders
 from chaintune.records import Estimate
 from chaintune.runs.ordering import predict_orders
 from chaintune.runs.output import gather
-from chaintune.runs.session import prepare
+from chaintune.runs.session import LOCAL, computed, prepare
 from chaintune.store.address import open_store
 
 _ORDERS = tuple(itertools.permutations(TASKS))
@@ -38,7 +40,10 @@ def correlations(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     study, store = Study.from_yaml(path), open_store(path.parent / "store")
     predicted = predict_orders(study, store, path.parent / "predicted")
     session = prepare(study, store)
-    session.run(path.parent / "trained")
+    engine = EngineFactory.of(session.bases, session.precision)
+    with computed(session.plan, store, session.tasks, engine, LOCAL) as outcome:  # 64 checkpoints need no tables
+        if not outcome.complete:
+            raise StageError(f"family {seed}: a stage failed")
     made = gather(session.plan, store, session.tasks)
     trained = {one.order: one for one in measured_orders(made, _ORDERS, Inference(resamples=200))}
     known = {one.order: one for one in predicted.orders}
@@ -106,6 +111,7 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
     options = arguments.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     families = {seed: correlations(options.folder, seed) for seed in options.seeds}
     (options.folder / "order.json").write_text(json.dumps(families, indent=2) + "\n")
     first = next(iter(families.values()))

@@ -111,12 +111,12 @@ def _sides(row: ResultRow, rows: Sequence[ResultRow], at: tuple[str, str]) -> li
 
 
 def _changes(row: ResultRow, rows: Sequence[ResultRow], level: float) -> Iterator[str]:
-    """How much less was refused of what should be, and of what should not, where both have a forgetting."""
+    """How much less was refused of what should be, and complied with of the rest, where both have a forgetting."""
     lost = {one.group: one for one in rows if (one.metric, one.dimension, one.key) == ("forgetting", LABEL, row.key)}
     if lost.keys() >= {REFUSE, COMPLY}:
-        # Where help is expected, a loss is that more was refused.
+        # What is not complied with need not be refused: it may be refused in part, incoherent or empty.
         yield f"Refusals of what it should refuse {_moved(-lost[REFUSE].estimate, row.unit, level)}."
-        yield f"Refusals of what it should answer {_moved(lost[COMPLY].estimate, row.unit, level)}."
+        yield f"Compliance with what it should answer {_moved(-lost[COMPLY].estimate, row.unit, level)}."
 
 
 def _moved(change: Estimate, unit: str, level: float) -> str:

@@ -77,6 +77,7 @@ def test_refusal_and_over_refusal_stand_together() -> None:
     assert "Refused before 100% of what it should and 0% of what it should not; after 67% and 0%." in text
     assert "Refused of x (kind) before 100% of what it should" in text
     assert "Refusals of what it should refuse fell by 33.3 points (adjusted CI" in text
+    assert "Compliance with what it should answer" in text
     table = titled(result_tables(results), "Refusal and over-refusal of t")
     assert [row[2:] for row in table.rows[:2]] == [("100%", "60", "0%", "60"), ("67%", "60", "0%", "60")]
     assert {row[0] for row in table.rows} == {"the whole", "kind: x", "kind: y"}
