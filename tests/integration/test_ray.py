@@ -38,9 +38,20 @@ ONE_WORKER = ("--set=recipe.cpus=2",)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Two cores of this machine; its address."""
-    context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield context.address_info["gcs_address"]
+    yield _started().address_info["gcs_address"]
     ray.shutdown()
+
+
+def _started(tries: int = 3) -> Any:
+    """A new cluster. Ray waits 30 seconds for its own processes, which a busy machine may need longer for."""
+    how = {"num_cpus": 2, "include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    try:
+        return ray.init("local", **how)
+    except Exception as error:
+        if tries == 1 or "timed out during startup" not in str(error):
+            raise
+    ray.shutdown()
+    return _started(tries - 1)
 
 
 def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
