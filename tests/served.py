@@ -19,7 +19,12 @@ import torch
 from chaintune.models import LoadedModel
 
 # What a request meets in place of an answer: a status, or one of these.
-Trouble = int | Literal["closed", "cut", "no numbers", "other model", "slow", "redirect", "no text"]
+Trouble = (
+    int
+    | Literal[
+        "closed", "cut", "no numbers", "other model", "slow", "redirect", "no text", "shifted", "filtered", "refusal"
+    ]
+)
 
 
 @dataclass
@@ -153,6 +158,14 @@ class _Handler(BaseHTTPRequestHandler):
             body["choices"] = [{**one, "logprobs": None} for one in body["choices"]]
         if trouble == "no text":
             body["choices"] = []
+        if trouble == "filtered":
+            body["choices"] = [{**one, "finish_reason": "content_filter"} for one in body["choices"]]
+        if trouble == "refusal":
+            body["choices"] = [{"message": {"content": None, "refusal": "I can't."}, "finish_reason": "stop"}]
+        if trouble == "shifted":  # as a server that leaves the first token out and counts the one that it wrote
+            for said in (one["logprobs"] for one in body["choices"]):
+                said["tokens"] = said["tokens"][1:]
+                said["token_logprobs"] = [None, *said["token_logprobs"][2:]]
         if trouble in ("closed", "cut"):
             self._send_part(body, whole_length=trouble == "closed")
             return

@@ -303,7 +303,9 @@ def mitigate(
     study = replace(study, allow_unused=(*study.allow_unused, *allow_unused))
     limits = Limits(target, margin)
     recommend((), limits)  # refuses an invalid target or margin before hours are spent
-    session = mitigation.prepare_mitigation(study, open_store(store), keep=keep, trust_remote_code=trust_remote_code)
+    session = mitigation.prepare_mitigation(
+        study, open_store(store), keep=keep, trust_remote_code=trust_remote_code, serving=serving
+    )
     folder = Path(out)
     run_options = RunOptions(executor, address, max_store, watch, serving, allow)
     results = session.run(folder, run_options, command=command, limits=limits)

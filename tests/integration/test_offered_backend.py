@@ -88,7 +88,7 @@ def run(*arguments: str) -> int:
 
 def test_a_served_model_is_scored_and_says_who_it_is(options: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    assert run("score", "toy:x", *options, "--out", str(out)) == 0
+    assert run("score", "toy:x", *options, "--yes", "--out", str(out)) == 0
     scores = Scores.read(out)
     assert scores.provenance["backend"] == "toy"
     assert scores.provenance["identity"] == "what calls itself x"
@@ -96,7 +96,7 @@ def test_a_served_model_is_scored_and_says_who_it_is(options: list[str], tmp_pat
     first = scores.table.to_pylist()[0]
     assert first["choice_logprobs"][0] in {-zlib.crc32(f"x {text}".encode()) / 2**32 for text in COLOURS}
     other = tmp_path / "other.parquet"
-    assert run("score", "toy:y", *options, "--out", str(other)) == 0
+    assert run("score", "toy:y", *options, "--yes", "--out", str(other)) == 0
     assert Scores.read(other).provenance["checkpoint"] != scores.provenance["checkpoint"]
     assert run("compare", str(out), str(other), "--resamples", "200") == 0
 
@@ -105,7 +105,7 @@ def test_served_models_are_audited_against_each_other_and_against_files(
     smoke: Smoke, options: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "audit"
-    assert run("audit", "toy:a", "toy:b", *options, "--out", str(out), "--resamples", "200") == 0
+    assert run("audit", "toy:a", "toy:b", *options, "--yes", "--out", str(out), "--resamples", "200") == 0
     told = json.loads((out / "comparison.json").read_text())
     assert "what calls itself b" in json.dumps(told)
     assert "backend: toy" in (out / "report.html").read_text()

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,12 +132,22 @@ def test_what_was_answered_is_not_asked_again(
 
 
 def test_a_run_that_needs_more_requests_than_allowed_does_not_begin(
-    server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    smoke: Smoke, server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     how = [*options, "--max-requests", "7", "--out", str(tmp_path / "out.parquet")]
     assert run("score", f"openai:{server.url}#own", *how) == 2
     assert "max requests 7: 8 requests to servers may be needed" in capsys.readouterr().err
     assert all(_is_probe(asked) for _, asked in server.requests)
+    other = tmp_path / "other"
+    shutil.copytree(smoke.folder / "model", other)
+    settings = other / "tokenizer_config.json"
+    settings.write_text(settings.read_text() + " ")
+    how[how.index("7")] = "8"
+    assert run("score", f"openai:{server.url}#own", *how) == 0
+    how[how.index("8", how.index("--max-requests"))] = "0"
+    assert run("score", f"openai:{server.url}#own", *how) == 0
+    assert run("score", f"openai:{server.url}#own", *how, "--tokenizer", str(other)) == 2
+    assert "8 requests to servers may be needed" in capsys.readouterr().err, "other ids may be asked for"
 
 
 def test_a_judge_behind_a_server_is_asked_each_question_once(
@@ -149,7 +160,12 @@ def test_a_judge_behind_a_server_is_asked_each_question_once(
     texts = ["measure=generation", "max_new_tokens=3", f"scorer={scorer}"]
     how = [*options, *(part for text in texts for part in ("--set", f"tasks.balls.{text}"))]
     out = str(tmp_path / "out.parquet")
-    server.troubles += [200, 200, 400]
+    server.kind = "llamacpp"
+    assert run("score", str(other), *how, "--out", out) == 2
+    assert "choices, likelihoods and preferences need them" in capsys.readouterr().err
+    assert not FolderStore(tmp_path / "store").keys("score"), "refused before anything was computed"
+    server.kind = "vllm"
+    server.troubles += [200, 200, 200, 400]
     assert run("score", str(other), *how, "--out", out) == 2
     told = capsys.readouterr().err
     assert "HTTP 400" in told

@@ -97,8 +97,15 @@ class ServerFlags:
         ),
     ] = None
     at_once: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Requests under way at once.", rich_help_panel=_SERVERS)
-    ] = 8
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Requests under way at once. [default: 8; 64 to a server that is started for each checkpoint]",
+            rich_help_panel=_SERVERS,
+            show_default=False,
+        ),
+    ] = None
     timeout: Annotated[
         float,
         typer.Option(metavar="SECONDS", help="After which a request counts as lost.", rich_help_panel=_SERVERS),
@@ -108,7 +115,8 @@ class ServerFlags:
         typer.Option(
             metavar="[NAME=]MODEL",
             help="Folder or Hub id of the model that is served, whose tokenizer log-probabilities need; repeat it with "
-            "the names of several. [default: the folder that a server of this machine says it reads]",
+            "the names of several. Without a name it is of the measured models, of judges where none of those "
+            "is served. [default: the folder that a server of this machine says it reads]",
             rich_help_panel=_SERVERS,
             show_default=False,
         ),

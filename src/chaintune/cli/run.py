@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
@@ -38,7 +39,8 @@ def run(
     from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
 
     folder = out or Path("runs") / wish.name
-    session = prepare(wish, open_store(run_flags.store), trust_remote_code=run_flags.trust_remote_code)
+    how: dict[str, Any] = {"trust_remote_code": run_flags.trust_remote_code, "serving": run_flags.serving}
+    session = prepare(wish, open_store(run_flags.store), **how)
     results = session.run(folder, run_flags.options(most), command=["chaintune", *sys.argv[1:]])
     report = read_results(folder)
     write_report(folder, session.tasks, results=report)

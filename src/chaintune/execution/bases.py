@@ -145,6 +145,7 @@ def open_base(
 
         folder = store.get_or_make("base", entry, make).path
     if quantised := check_quantised(folder):  # needs its device; whoever loads it looks further
+        tell_other_base(files)
         return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused), quantised=quantised)
     looked_at = load(
         folder,

@@ -9,9 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from chaintune.scoring.backends.server import KEY
+
 # Around the command a shell waits for the end of its input: it comes when chaintune ends, also by a kill without
-# warning, and takes the whole process group along. Asked to end, the shell stays until the command has.
-_WATCHED = 'trap : TERM; exec 3<&0; (read -r _ <&3; kill -KILL 0) & /bin/sh -c "$0" </dev/null 3<&-; exit $?'
+# warning, and takes the whole process group along. Asked to end, the shell stays until the command has, and the one
+# that waits whatever becomes of it.
+_WATCHED = (
+    'trap : TERM; exec 3<&0; (trap "" TERM; read -r _ <&3; kill -KILL 0) & /bin/sh -c "$0" </dev/null 3<&-; exit $?'
+)
 _SECONDS_TO_END = 10.0
 _LINES_SHOWN, _MOST_SHOWN = 5, 600
 _MOST_READ_BYTES = 2**16
@@ -29,7 +34,7 @@ def started(
         command: for a shell.
         folder: where it runs.
         output: for what it writes to its outputs.
-        environment: variables beside those of this process.
+        environment: variables beside those of this process, of which the key for servers is left out.
 
     Raises:
         OSError: it cannot be started.
@@ -37,7 +42,7 @@ def started(
     process = subprocess.Popen(  # noqa: S603 - the user's own command, which runs only where they say so
         ["/bin/sh", "-c", _WATCHED, command],
         cwd=folder,
-        env=os.environ | (environment or {}),
+        env={name: value for name, value in os.environ.items() if name != KEY} | dict(environment or {}),
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -46,12 +51,14 @@ def started(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            _signal(process, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_SECONDS_TO_END)
-        _signal(process, signal.SIGKILL)  # what it left behind
-        process.communicate()
+        try:
+            if process.poll() is None:
+                _signal(process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_SECONDS_TO_END)
+        finally:  # also where the wait is broken off
+            _signal(process, signal.SIGKILL)  # what it left behind
+            process.communicate()
 
 
 def failure(status: int) -> str:

@@ -106,6 +106,7 @@ class LocalEngine:
         self._in_memory: _ModelInMemory | None = None
         self._classifier: tuple[str, Classifier] | None = None
         self._readers: dict[str, Reader] = {}
+        self._opened: dict[str, Backend] = {}
 
     def base_folder(self, base: str) -> Path | None:
         """The model folder of a base, by its name in the study; None of one that is served."""
@@ -387,6 +388,8 @@ class LocalEngine:
             if ended := self._servers.ended():
                 raise ModelError(f"{error}; {ended}") from error
             raise
+        if ended := self._servers.ended():  # then it was another that answered at its port
+            raise ModelError(ended)
 
     def stop_servers(self) -> None:
         """End the server of a checkpoint, if one runs."""
@@ -398,7 +401,10 @@ class LocalEngine:
         base = self._bases[node.base]
         opens = BACKENDS.get(base.backend).opens
         if isinstance(opens, Served):
-            return opens.open(base.reference, self._serving)
+            # One over the whole run, which knows by what name the server answered first.
+            if node.base not in self._opened:
+                self._opened[node.base] = opens.open(base.reference, self._serving)
+            return self._opened[node.base]
         folder = checkpoint or base.folder
 
         def read() -> LoadedModel:

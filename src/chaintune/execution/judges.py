@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from chaintune.config.validation import Spec
@@ -13,13 +14,14 @@ from chaintune.files.names import shown_names
 from chaintune.models import ALIASES, Precision, Reader, load_reader
 from chaintune.models.chat import has_template, template_text
 from chaintune.models.classifiers import PRECISION
+from chaintune.models.digest import tokenizer_digest
 from chaintune.plan.judging import TaskJudge
 from chaintune.plan.nodes import Split
 from chaintune.records import Example, ScorerRef, Task, canonical_digest
 from chaintune.records.examples import Chat
-from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
+from chaintune.scoring.backends import AS_USUAL, BACKENDS, DEFAULT, Served, Serving, backend_of
 from chaintune.scoring.reading import measures_of
-from chaintune.scoring.scorers.judgements import asks_of, judge_digest, questions_digest
+from chaintune.scoring.scorers.judgements import asks_of, judge_digest, questions_digest, reads_probabilities
 from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import Scorer
 from chaintune.store.store import Store
@@ -45,6 +47,7 @@ def judges_of(
     *,
     precision: Precision,
     trust_remote_code: bool = False,
+    serving: Serving = AS_USUAL,
 ) -> OpenJudges:
     """The scorers of tasks that ask a model, each model opened and found to be none of those that are judged.
 
@@ -54,6 +57,7 @@ def judges_of(
         store: where a GGUF file is dequantised to.
         precision: of language models that are files.
         trust_remote_code: run Python code that comes with a language model.
+        serving: how servers are asked.
 
     Raises:
         ConfigError: a judge would judge itself; a scorer's settings are invalid, or do not fit its model.
@@ -84,13 +88,20 @@ def judges_of(
             reader = _reader(model, trust_remote_code=trust_remote_code)
             own = _own_precision(model, precision)
             judges.by_task.setdefault(task.name, []).append(
-                _task_judge(task, ref, scorer, settings, (called, model, own, reader))
+                _task_judge(
+                    task, ref, scorer, settings, (called, model, own, reader), _ids_of(model, settings, serving)
+                )
             )
     return judges
 
 
 def _task_judge(
-    task: Task, ref: ScorerRef, scorer: Scorer, settings: Spec, of: tuple[str, BaseModel, str, Reader | None]
+    task: Task,
+    ref: ScorerRef,
+    scorer: Scorer,
+    settings: Spec,
+    of: tuple[str, BaseModel, str, Reader | None],
+    ids: list[Any],
 ) -> TaskJudge:
     called, model, precision, reader = of
     splits: dict[Split, Sequence[Example]] = {"train": task.train, "test": task.test}
@@ -101,7 +112,7 @@ def _task_judge(
         base=called,
         base_key=model.key,
         precision=precision,
-        judge=judge_digest(scorer, settings, [model.key, precision, backend, *_asked_by(reader)]),
+        judge=judge_digest(scorer, settings, [model.key, precision, backend, *_asked_by(reader), *ids]),
         questions={split: questions_digest(scorer, settings, examples) for split, examples in splits.items()},
         tokens={split: _tokens(task, examples, scorer, settings, reader) for split, examples in splits.items()},
     )
@@ -155,6 +166,15 @@ def _asked_by(reader: Reader | None) -> list[Any]:
     chat = Chat()
     template = template_text(reader.tokenizer, chat) if has_template(reader.tokenizer, chat) else ""
     return [canonical_digest(template), list(reader.ends)]
+
+
+def _ids_of(model: BaseModel, settings: Spec, serving: Serving) -> list[Any]:
+    """What makes the token ids by which a model behind a server is asked; nothing of one that answers in words."""
+    served = BACKENDS.get(model.backend).opens
+    if model.weights is not None or not reads_probabilities(settings) or not isinstance(served, Served):
+        return []
+    reader = served.reader(model.reference, serving)
+    return [{"tokenizer": tokenizer_digest(Path(reader.tokenizer.name_or_path))}] if reader else []
 
 
 def _tokens(task: Task, examples: Sequence[Example], scorer: Scorer, settings: Any, reader: Reader | None) -> int:

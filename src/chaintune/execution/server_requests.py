@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from chaintune.errors import ConfigError, number_of
 from chaintune.execution.bases import BaseModel
@@ -13,10 +12,13 @@ from chaintune.plan.nodes import JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example, Task
 from chaintune.records.examples import shown_text
-from chaintune.scoring.backends.openai import ONE_BY_ONE
+from chaintune.scoring.backends import BACKENDS, Served, Serving
+from chaintune.scoring.backends.served_name import writes_several
 from chaintune.scoring.backends.server import is_here
 from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measure_of
+from chaintune.scoring.scorers.judgements import asks_of, reads_probabilities
+from chaintune.scoring.scorers.metric import configured
 from chaintune.store.store import Store
 
 
@@ -39,8 +41,7 @@ class ServerWork:
     @property
     def is_here(self) -> bool:
         """Whether the server is on this machine, so that nobody else pays."""
-        # What another package identifies need be no address.
-        return not urlsplit(self.model).hostname or is_here(self.model)
+        return is_here(self.model)
 
     def __str__(self) -> str:
         requests = number_of(self.requests, "request")
@@ -64,18 +65,42 @@ def server_work(
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for node in pending_nodes(plan, store):
         if isinstance(node, ScoreNode) and node.base in bases and bases[node.base].weights is None:
-            one_by_one = any(f"({kind}" in bases[node.base].identity for kind in ONE_BY_ONE)
+            one_by_one = not writes_several(bases[node.base].identity)
             for place, more in enumerate(_asked(node, tasks[node.task], one_by_one=one_by_one)):
                 counts[node.base][place] += more
     return [ServerWork(bases[name].identity or name, *numbers) for name, numbers in counts.items()]
+
+
+def check_judges(plan: Plan, store: Store, bases: Mapping[str, BaseModel], serving: Serving) -> None:
+    """Refuse, before anything is computed, judges whose server does not give the probabilities that a scorer reads.
+
+    Args:
+        plan: of a study, a scoring or a mitigation.
+        store: where finished work lies.
+        bases: name -> model, those of judges too.
+        serving: how servers are asked.
+
+    Raises:
+        ModelError: a server gives none.
+    """
+    asked = {
+        node.base: bases[node.base]
+        for node in pending_nodes(plan, store)
+        if isinstance(node, JudgementNode) and reads_probabilities(configured(node.scorer)[1])
+    }
+    for base in asked.values():
+        if isinstance(served := BACKENDS.get(base.backend).opens, Served):
+            served.check(base.reference, serving, frozenset({"log-probabilities"}))
 
 
 def check_requests(work: Sequence[ServerWork], most: int) -> None:
     """Refuse a run that asks servers too much.
 
     Raises:
-        ConfigError: it takes more requests than `most`.
+        ConfigError: it takes more requests than `most`, or that is no number of requests.
     """
+    if most < 0:
+        raise ConfigError(f"max requests: expected 0 or more, got {most}")
     if (needed := sum(one.requests for one in work)) > most:
         raise ConfigError(
             f"max requests {most:,}: {number_of(needed, 'request')} to servers may be needed ({work[0]}); take fewer "
@@ -88,8 +113,10 @@ def _asked(node: ScoreNode, task: Task, *, one_by_one: bool) -> tuple[int, int, 
     examples = task.test if node.split == "test" else task.train
     samples = task.generation.samples
     if isinstance(node, JudgementNode):
+        scorer, settings = configured(node.scorer)
         texts = len(examples) * samples
-        return texts, node.tokens, texts
+        written = texts * asks_of(scorer).written_tokens(settings)
+        return texts, max(0, node.tokens - written), written
     measure = measure_of(task, node.measure)
     if measure.generation:
         again = [examples[place] for place in evenly_spaced(len(examples))] if node.asks_twice else []

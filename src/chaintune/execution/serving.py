@@ -11,7 +11,7 @@ from chaintune.errors import ModelError
 from chaintune.execution.server import Server, serving
 from chaintune.models.loading import Reader
 from chaintune.scoring.backends import AS_USUAL, Serving
-from chaintune.scoring.backends.checkpoint_server import ALL_ITS_OWN, CheckpointServer
+from chaintune.scoring.backends.checkpoint_server import CheckpointServer
 from chaintune.study.serve import Serve
 
 _UNNAMED = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -26,10 +26,10 @@ class CheckpointServers:
         Args:
             serve: how a server is started.
             logs: folder of their logs; None keeps those of servers that failed.
-            serving: how they are asked, where not as usual; then as a server that nobody else asks.
+            serving: how they are asked.
         """
         self._serve, self._logs = serve, logs
-        self._serving = ALL_ITS_OWN if serving == AS_USUAL else serving
+        self._serving = serving
         self._running = ExitStack()
         self._server: tuple[str, Server] | None = None
         self._failed: dict[str, str] = {}

@@ -52,10 +52,24 @@ def adapter_digest(folder: Path) -> str:
         return canonical_digest(["adapter", _folder(folder, ADAPTER_CONFIG)])
 
 
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 hex digest of a folder's tokenizer, but for its chat template.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    with opening(f"tokenizer {folder}", "its files cannot be read"):
+        return canonical_digest(["tokenizer", _tokenizer(folder)])
+
+
+def _tokenizer(folder: Path) -> dict[str, str]:
+    paths = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}
+    return {path.name: _tokenizer_digest(path) for path in paths}
+
+
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
-    tokenizer = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}
     digests = {path.name: sha256_of(path) for path in weight_files(folder)}
-    digests |= {path.name: _tokenizer_digest(path) for path in tokenizer}
+    digests |= _tokenizer(folder)
     config = json_object(folder / config_name)
     if "auto_map" in config:  # it computes with code of its own
         digests |= {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.py"))}

@@ -84,6 +84,8 @@ class GeneratedText:
     tokens: int
 
 
+# The part of a measurement that says what a server called its model in its answers; its provenance says it, too.
+ANSWERED_AS = "answered_as"
 # Of each of several prompts its samples.
 Texts = list[list[GeneratedText]]
 

@@ -16,6 +16,7 @@ from chaintune.plan.branches import Branch, added_stage, resolved
 from chaintune.plan.graph import Family
 from chaintune.records import Chain, ChainStep, MitigationRef, Recommendation, ResultRow, Task, chain_label
 from chaintune.runs.session import Session, StudyResults, prepare
+from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.store.store import Store
 from chaintune.study.mitigations import MitigationItem
 from chaintune.study.study import Study
@@ -113,7 +114,14 @@ def _check_kind(kind: str) -> None:
         )
 
 
-def prepare_mitigation(study: Study, store: Store, *, keep: Sequence[str], trust_remote_code: bool = False) -> Session:
+def prepare_mitigation(
+    study: Study,
+    store: Store,
+    *,
+    keep: Sequence[str],
+    trust_remote_code: bool = False,
+    serving: Serving = AS_USUAL,
+) -> Session:
     """Everything that a mitigation needs, read once; its plan trains replays only.
 
     Args:
@@ -121,13 +129,15 @@ def prepare_mitigation(study: Study, store: Store, *, keep: Sequence[str], trust
         store: where finished work lies.
         keep: tasks that should not pay; whatever else is measured has no price.
         trust_remote_code: run Python code that comes with a model, or that the study names.
+        serving: how servers are asked.
 
     Raises:
         ConfigError: the two checkpoints are one.
         DataError: a task's data cannot be loaded.
         ModelError: a model cannot be loaded, or the two are of different shapes.
     """
-    session = prepare(study, store, trust_remote_code=trust_remote_code, families=partial(_families, keep))
+    how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "serving": serving}
+    session = prepare(study, store, **how, families=partial(_families, keep))
     after, before = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
     return session

@@ -112,7 +112,7 @@ def predict_orders(
     """
     tasks = _orderable(study)
     alone = _plain(replace(study, chains=tuple((task,) for task in tasks), gradients=examples))
-    session = prepare(alone, store, trust_remote_code=trust_remote_code)
+    session = prepare(alone, store, trust_remote_code=trust_remote_code, serving=options.serving)
     _check(session, tasks)
     _run(session, out / "alone", options, command)
     inference = Inference(
@@ -125,7 +125,7 @@ def predict_orders(
     if verify:
         checked = list(dict.fromkeys([*(one.order for one in orders[:verify]), orders[-1].order]))
         wish = _plain(replace(study, chains=tuple(checked)))
-        verified = prepare(wish, store, trust_remote_code=trust_remote_code)
+        verified = prepare(wish, store, trust_remote_code=trust_remote_code, serving=options.serving)
         _run(verified, out / "verified", options, command)
         made = gather(verified.plan, store, verified.tasks, metric=study.metric)
         trained = measured_orders(made, checked, inference)

@@ -45,7 +45,7 @@ def judge_texts(
         ModelError: a model cannot be loaded, or a judgement failed.
     """
     chosen = resolve_precision(precision)
-    judges = judges_of(tasks, {}, store, precision=chosen, trust_remote_code=trust_remote_code)
+    judges = judges_of(tasks, {}, store, precision=chosen, trust_remote_code=trust_remote_code, serving=options.serving)
     there: list[ScoreNode] = []
     asked: dict[str, JudgementNode] = {}
     for task in tasks:

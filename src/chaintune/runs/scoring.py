@@ -15,7 +15,9 @@ from chaintune.execution.judges import judges_of
 from chaintune.execution.sizing import chat_of, tell_sampling, tell_unused, usable, written_tokens
 from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
-from chaintune.models.encoding import encode_of, tell_special_tokens
+from chaintune.models.chat import has_template
+from chaintune.models.digest import tokenizer_digest
+from chaintune.models.encoding import encode_of, errors_of, tell_special_tokens
 from chaintune.plan.graph import addressed, divergence_between, measured_content, through_server
 from chaintune.plan.judging import last
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, KlNode, ScoreNode
@@ -25,6 +27,7 @@ from chaintune.records.audit import served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, Serving, backend_of
 from chaintune.scoring.backends.backend import Ability
+from chaintune.scoring.backends.prompts import own_ids
 from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
@@ -117,6 +120,9 @@ def scored_models(
             "processes; leave devices out"
         )
     chosen = resolve_precision(precision)
+    serving = options.serving.kept_to(
+        base.reference.rpartition("#")[2] for base in bases.values() if base.weights is None
+    )
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
     readers = {
@@ -124,11 +130,13 @@ def scored_models(
         for name, base in bases.items()
         if base.weights
     }
-    readers |= {name: one for name, base in bases.items() if (one := _served_reader(base, options.serving))}
-    chat = chat_of(tasks, readers)
-    # A server renders turns by a template of its own.
-    unread = [(name, task) for name in bases if name not in readers for task in tasks]
-    chat |= {(name, task.name): {"chat": RENDERED} for name, task in unread if _has_turns(task)}
+    readers |= {name: one for name, base in bases.items() if (one := _served_reader(base, serving))}
+    # There a server renders turns, by a template of its own.
+    served = [name for name, base in bases.items() if base.weights is None]
+    there = {(name, task.name) for name in served for task in tasks if _is_rendered_there(task, readers.get(name))}
+    chat = {at: {"chat": RENDERED} for at in there}
+    for task in tasks:
+        chat |= chat_of([task], {name: one for name, one in readers.items() if (name, task.name) not in there})
     by_name = usable(tasks, readers.values())
     for called, name in models.items():
         base = bases[shown[name]]
@@ -139,18 +147,22 @@ def scored_models(
             node = _node(
                 base, shown[name], task, called, precision=stored, devices=devices, template=template, ends=ends
             )
-            node = _addressed(node, task, base, by_server, nodes.values())
+            asked_of = _measured(node, task, base, readers.get(shown[name]))
+            node = _addressed(node, asked_of, base, by_server, nodes.values())
             keys[called, task.name] = node.key
             if node.key not in nodes:
-                is_read = shown[name] in readers and not store.has("score", node.key)
+                is_read = shown[name] in readers and (shown[name], task.name) not in there
+                is_read = is_read and not store.has("score", node.key)
                 tokens = _read_tokens(task, readers[shown[name]], asks_twice=node.asks_twice) if is_read else 0
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
-    _check_servers(bases, nodes.values(), by_name, store, options.serving)
+    _check_servers(bases, nodes.values(), by_name, store, serving)
     tell_sampling(by_name.values(), readers)
-    judges = judges_of(by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code)
-    served = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
-    if told := served_caution(*served):
+    judges = judges_of(
+        by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code, serving=serving
+    )
+    identities = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
+    if told := served_caution(*identities):
         _LOG.warning("%s", told)
     asked, judgements = dict(keys), dict[str, JudgementNode]()
     for (called, name), key in keys.items():
@@ -173,7 +185,7 @@ def scored_models(
         trust_remote_code=trust_remote_code,
         serve=by_server,
         server_logs=server_logs,
-        serving=options.serving,
+        serving=serving,
     )
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:
@@ -276,12 +288,23 @@ def _node(
 
 
 def _addressed(
-    node: ScoreNode, task: Task, base: BaseModel, serve: Serve | None, others: Iterable[ScoreNode]
+    node: ScoreNode, measured: list[Any], base: BaseModel, serve: Serve | None, others: Iterable[ScoreNode]
 ) -> ScoreNode:
     """The node with its key, and whether a server measures it."""
     if serve is not None and base.weights is not None:
         node = through_server(node, serve, (one for one in others if one.checkpoint_key == node.checkpoint_key))
-    return addressed(node, measured_content(task, node.split, deciding_measure(task)), base.backend, serve)
+    return addressed(node, measured, base.backend, serve)
+
+
+def _measured(node: ScoreNode, task: Task, base: BaseModel, reader: Reader | None) -> list[Any]:
+    """What of a task, and of the tokenizer that makes ids of it for a server, determines a measurement."""
+    measure = deciding_measure(task)
+    measured = measured_content(task, node.split, measure)
+    if base.weights is None and reader is not None:
+        with errors_of(task.name):
+            if not measure.generation or any(own_ids(reader.tokenizer, one) is not None for one in task.test):
+                measured.append({"tokenizer": tokenizer_digest(Path(reader.tokenizer.name_or_path))})
+    return measured
 
 
 def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:
@@ -298,8 +321,13 @@ def _served_reader(base: BaseModel, serving: Serving) -> Reader | None:
     return served.reader(base.reference, serving) if isinstance(served, Served) else None
 
 
-def _has_turns(task: Task) -> bool:
-    return any(not isinstance(example.prompt, str) for example in task.test)
+def _is_rendered_there(task: Task, reader: Reader | None) -> bool:
+    """Whether a server renders a task's turns: no tokenizer is here, or texts are asked for and it has no template."""
+    turns = [example for example in task.test if not isinstance(example.prompt, str)]
+    if reader is None:
+        return bool(turns)
+    is_there = any(not has_template(reader.tokenizer, example.chat) for example in turns)
+    return is_there and bool(deciding_measure(task).generation)
 
 
 def _check_servers(

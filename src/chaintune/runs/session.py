@@ -17,7 +17,7 @@ from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external.contents import check_commands, contents_of
 from chaintune.execution.judges import judges_of
 from chaintune.execution.run import run_plan
-from chaintune.execution.server_requests import ServerWork, server_work
+from chaintune.execution.server_requests import ServerWork, check_judges, server_work
 from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_sampling, tell_unused, usable
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
@@ -170,6 +170,7 @@ def computed(
         StoreError: the checkpoints do not fit, or measurements that were made are gone.
     """
     check_trusted(tasks.values())
+    check_judges(plan, store, engine.bases, engine.serving)
     if options.allow and (work := server_work(plan, store, engine.bases, tasks)):
         options.allow(work)
     with store.lease(plan.result_keys | entry_keys(engine.bases.values())):
@@ -206,6 +207,7 @@ def prepare(
     *,
     trust_remote_code: bool = False,
     families: Families = families_of,
+    serving: Serving = AS_USUAL,
 ) -> Session:
     """Read the data of a study, find its models, and plan it.
 
@@ -214,6 +216,7 @@ def prepare(
         store: where finished work lies.
         trust_remote_code: run Python code that comes with a model, or that the study names.
         families: as `compile_plan` takes them.
+        serving: how servers are asked.
 
     Raises:
         DataError: a task's data cannot be loaded, what is taught is tested too, or an example is longer than a base's
@@ -248,6 +251,7 @@ def prepare(
         store,
         precision=precision,
         trust_remote_code=trust_remote_code,
+        serving=serving,
     )
     plan = compile_plan(
         study,

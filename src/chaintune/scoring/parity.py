@@ -83,7 +83,7 @@ def parity(own: OwnSample, server: CheckpointServer) -> Parity:
     if served is None and not own.generation:
         server.check(frozenset({"log-probabilities"}))
     pairs = [pair for rows in zip(own.logprobs, served or (), strict=False) for pair in zip(*rows, strict=True)]
-    nats = max((abs(one - other) for one, other in pairs), default=None if served is None else 0.0)
+    nats = max((abs(one - other) for one, other in pairs), default=None)
     if own.generation:
         how: dict[str, Any] = {
             "task": own.task,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from chaintune.config.source import Source, plain_mapping
 from chaintune.config.validation import Real, Spec, as_names, check
@@ -62,6 +62,15 @@ class ServeSpec(Spec):
     ready: Annotated[Real, Field(gt=0, le=86_400)] = _USUAL_READY_SECONDS
     adapters: Annotated[str, _holding("adapter", "name", known=("adapter", "name"))] | None = None
     folder: Annotated[str, Field(min_length=1)] | None = None
+
+    @field_validator("adapters")
+    @classmethod
+    def _one_name(cls, adapters: str | None, known: ValidationInfo) -> str | None:
+        if adapters and "{name}" in str(known.data.get("command")):
+            raise ValueError(
+                "the command names the model {name} too, and so would answer for it; leave {name} out there"
+            )
+        return adapters
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from chaintune.cli.allowance import Allowance
 from chaintune.cli.options import ServerFlags
 from chaintune.errors import ConfigError
-from chaintune.execution.server_requests import ServerWork
+from chaintune.execution.server_requests import ServerWork, check_requests
 from chaintune.scoring.backends import Serving
 
 FAR = ServerWork("https://api.example/v1#large (vllm)", 120, 31_000, 960)
@@ -21,7 +21,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_of_this_machine_is_told_and_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    Allowance()([*NEAR, ServerWork("what calls itself toy", 3, 1, 1)])
+    Allowance()(NEAR)
     assert "to be asked of http://localhost:8000/v1#own: at most 500 requests" in capsys.readouterr().err
 
 
@@ -33,6 +33,10 @@ def test_another_one_needs_leave(capsys: pytest.CaptureFixture[str]) -> None:
     assert "about 31,000 tokens read and at most 960 written" in capsys.readouterr().err
     Allowance(yes=True)([FAR])
     Allowance(120)([FAR])
+    with pytest.raises(ConfigError, match="3 requests are for a server that is not on this machine"):
+        Allowance()([ServerWork("what calls itself toy", 3, 1, 1)])
+    with pytest.raises(ConfigError, match="max requests: expected 0 or more, got -1"):
+        check_requests([], -1)
     with pytest.raises(ConfigError, match=r"max requests 600: 620 requests to servers may be needed"):
         Allowance(600, yes=True)([FAR, NEAR[0]])
 
@@ -47,6 +51,12 @@ def test_each_served_model_may_have_a_tokenizer_of_its_own() -> None:
         Serving(at_once=0)
     with pytest.raises(ConfigError, match="timeout: expected seconds above 0"):
         Serving(timeout_seconds=0)
+
+
+def test_a_tokenizer_without_a_name_is_kept_to_the_measured_models() -> None:
+    serving = Serving(tokenizer="models/a").kept_to(["own"])
+    assert [serving.tokenizer_of(name) for name in ("own", "judge")] == ["models/a", ""]
+    assert Serving(tokenizer="models/a").kept_to([]).tokenizer_of("judge") == "models/a"
 
 
 @pytest.mark.usefixtures("terminal")

@@ -1,6 +1,7 @@
 """Servers that are started and ended, as far as one that writes nonsense shows it."""
 
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from chaintune.errors import ModelError
+from chaintune.execution.commands import started
 from chaintune.execution.server import Server, serving
+from chaintune.scoring.backends.server import KEY
 from chaintune.study.serve import SERVED_NAME, Serve
 from tests import stand_in_server
 
@@ -78,6 +81,23 @@ def test_a_server_that_ends_before_it_is_ready_is_told_with_its_last_lines(tmp_p
         run(tmp_path, Serve(f"{STAND_IN} --fail 'no room for keys'"))
     assert "ended with exit status 3 before it was ready; the last lines of its log: loading" in str(caught.value)
     assert f"no room for keys (in {tmp_path}/server.log)" in str(caught.value)
+
+
+def test_the_key_for_servers_goes_to_none_that_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "sk-very-secret")
+    with pytest.raises(ModelError, match=r"its log: the key is '';"):
+        run(tmp_path, Serve(f"echo \"the key is '${KEY}';\" {{model}} {{port}}; exit 3"))
+
+
+def test_what_ends_it_with_chaintune_outlives_a_request_to_end(tmp_path: Path) -> None:
+    stubborn = 'trap "" TERM; echo on; while :; do sleep 0.02; done'
+    with (tmp_path / "log").open("wb") as log, started(stubborn, tmp_path, log) as process:
+        while not (tmp_path / "log").read_text():
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdin is not None
+        process.stdin.close()  # as where chaintune ends
+        assert process.wait(60) == -signal.SIGKILL
 
 
 def test_a_server_that_is_never_ready_is_not_waited_for_for_ever(tmp_path: Path) -> None:

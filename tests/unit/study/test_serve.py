@@ -45,6 +45,7 @@ def test_a_resolved_study_starts_the_same_servers() -> None:
         ),
         ({"command": COMMAND, "measures": ["reference"]}, "'reference' is measured by our own scorer alone"),
         ({"command": COMMAND, "adapters": "--lora"}, "expected a command with {adapter}"),
+        ({"command": f"{COMMAND} {{name}}", "adapters": "-l {name}={adapter}"}, "adapters: .*leave {name} out there"),
         ({"command": COMMAND, "ready": 0}, "ready"),
         ({"measures": ["choice"]}, "command"),
     ],

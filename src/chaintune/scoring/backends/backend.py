@@ -1,7 +1,7 @@
 """What a backend is: one that is open on a checkpoint, and a kind of them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -101,18 +101,23 @@ class Backend(Protocol):
         ...
 
 
+# Requests to a server that others may ask, too.
+AT_ONCE = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """How servers are asked.
 
     Attributes:
-        at_once: requests that are under way at once.
+        at_once: requests that are under way at once; None is `AT_ONCE`, and more of a server that was started for one
+            checkpoint.
         timeout_seconds: after which a request counts as lost.
         tokenizer: folder or Hub id of the model whose tokenizer the served one has, or by the names of served ones;
             without it the folder that a server of this machine says it reads.
     """
 
-    at_once: int = 8
+    at_once: int | None = None
     timeout_seconds: float = 600.0
     tokenizer: str | Mapping[str, str] = field(default="", hash=False)
 
@@ -120,8 +125,15 @@ class Serving:
         """The folder or Hub id for a served model of this name; empty where there is none."""
         return self.tokenizer if isinstance(self.tokenizer, str) else self.tokenizer.get(name, "")
 
+    def kept_to(self, names: Iterable[str]) -> "Serving":
+        """The same with a tokenizer that has no name kept to served models of these names, if there are any."""
+        known = list(names)
+        if not known or not isinstance(self.tokenizer, str) or not self.tokenizer:
+            return self
+        return replace(self, tokenizer=dict.fromkeys(known, self.tokenizer))
+
     def __post_init__(self) -> None:
-        if self.at_once < 1:
+        if self.at_once is not None and self.at_once < 1:
             raise ConfigError(f"requests at once: expected 1 or more, got {self.at_once}")
         if not 0 < self.timeout_seconds < float("inf"):
             raise ConfigError(f"timeout: expected seconds above 0, got {self.timeout_seconds}")

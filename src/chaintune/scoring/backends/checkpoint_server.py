@@ -5,21 +5,19 @@ same chat template, the same beginning, the same special tokens.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from chaintune.errors import ModelError
-from chaintune.models.encoding import Encoded, encode_prompts, prompts_of
+from chaintune.models.encoding import Encoded, prompts_of
 from chaintune.models.loading import Reader
-from chaintune.records import Example, Generation, Remember, Texts
-from chaintune.scoring.backends.backend import Serving
+from chaintune.records import Example, Generation
 from chaintune.scoring.backends.openai import OpenAiBackend
 from chaintune.scoring.backends.server import Server
 
 # It computes many side by side, and nobody else asks it.
-ALL_ITS_OWN = Serving(at_once=64)
+_AT_ONCE = 64
 # Programs that take the tokens that end a text.
 _TAKES_ENDS = ("vllm", "sglang")
 
@@ -34,48 +32,31 @@ class CheckpointServer(OpenAiBackend):
 
     reader: Reader
 
-    def generate(
-        self,
-        examples: Sequence[Example],
-        *,
-        task: str,
-        generation: Generation,
-        on_written: Callable[[int, int], None],
-        remember: Remember,
-        apart: bool = False,
-    ) -> Texts:
-        """The texts written to each prompt, as `Backend` has it.
-
-        Raises:
-            DataError: a prompt with the longest text is longer than the model's context.
-            ModelError: the server does not answer.
-        """
-        context, new_tokens = self.reader.context_tokens, generation.max_new_tokens
-        prompts_of(self.reader.tokenizer, examples, context, new_tokens, task=task)
-        how: dict[str, Any] = {"on_written": on_written, "remember": remember, "apart": apart}
-        return super().generate(examples, task=task, generation=generation, **how)
-
     def logprobs(self, encoded: Sequence[Encoded]) -> list[list[float]] | None:
         """Natural-log probability of each continuation of each example; None where the server gives none of prompts.
 
         Raises:
-            ModelError: it does not answer.
+            ModelError: it does not answer, or reads tokens as other words than the checkpoint's tokenizer.
         """
         with self._server:
-            try:
-                self._echo.check()
-            except ModelError:
-                return None
-            return self._all(self._sums, encoded, lambda _: None)
+            return None if self._echo.lack else self._all(self._sums, encoded, lambda _: None)
 
     def _sums(self, example: Encoded) -> list[float]:
         rows, _ = self._echo.logprobs([example.prefix + answer for answer in example.continuations])
         return [math.fsum(row[len(example.prefix) :]) for row in rows]
 
-    def _prompt(self, example: Example) -> tuple[str, dict[str, Any]]:
-        (tokens,) = encode_prompts(self.reader.tokenizer, [example])
+    def _prompts(
+        self, examples: Sequence[Example], generation: Generation, *, task: str
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Where each prompt goes, and it; a `DataError` where one with the longest text exceeds the model's context."""
+        context, new_tokens = self.reader.context_tokens, generation.max_new_tokens
+        prompts = prompts_of(self.reader.tokenizer, examples, context, new_tokens, task=task)
         ends = {"stop_token_ids": list(self.reader.ends)} if self._server.kind in _TAKES_ENDS else {}
-        return "/completions", {"prompt": list(tokens), **ends}
+        return [("/completions", {"prompt": list(tokens), **ends}) for tokens in prompts]
+
+    @property
+    def _at_once(self) -> int:
+        return self.serving.at_once or _AT_ONCE
 
     @cached_property
     def _server(self) -> Server:

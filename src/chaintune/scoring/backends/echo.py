@@ -22,6 +22,10 @@ _WAY_OUT = "serve the model by vLLM or SGLang, have it scored from its files, or
 _MOST = 1e-3
 
 
+# What servers answer to what they do not know how to do.
+_CANNOT = (400, 404, 405, 415, 422, 500, 501)
+
+
 class _NoNumbersError(ModelError):
     """An answer lacks log-probabilities."""
 
@@ -44,7 +48,8 @@ class Echo:
         Raises:
             ModelError: it does not.
         """
-        _ = self._is_able
+        if lack := self.lack:
+            raise ModelError(f"{lack}, and choices, likelihoods and preferences need them: {_WAY_OUT}")
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> tuple[list[list[float]], dict[str, Any]]:
         """Natural-log probability of each token of each row given those before it, of the first one NaN; the answer.
@@ -60,20 +65,35 @@ class Echo:
         return [self._numbers(choice, len(row)) for choice, row in zip(choices, rows, strict=True)], answer
 
     @cached_property
-    def _is_able(self) -> bool:
-        tokens, url = self.reader.tokenizer(_PROBE, verbose=False)["input_ids"], self.server.url
+    def lack(self) -> str:
+        """Why the server gives no log-probabilities of what it reads, as a sentence; empty where it does.
+
+        Raises:
+            ModelError: it cannot be asked, or reads token ids as other words than the tokenizer means.
+        """
+        tokenizer = self.reader.tokenizer
+        ids = list(tokenizer(_PROBE, verbose=False)["input_ids"])
+        while ids and ids[-1] in tokenizer.all_special_ids:  # so that the last one is known by its words
+            ids.pop()
         try:
-            (choice,) = self._choices(self._ask([tokens], retries=FIRST_RETRIES), [tokens])
-            self._numbers(choice, len(tokens))
-        except (RefusedError, _NoNumbersError) as error:
-            raise ModelError(f"{error}, and choices, likelihoods and preferences need them: {_WAY_OUT}") from error
-        read = [str(choice.get("text")), "".join(map(str, choice["logprobs"].get("tokens") or ()))]
-        if not any(_PROBE.translate(_BLANKS) in text.translate(_BLANKS) for text in read):
+            (choice,) = self._choices(self._ask([ids], retries=FIRST_RETRIES), [ids])
+            self._numbers(choice, len(ids))
+        except _NoNumbersError as error:
+            return str(error)
+        except RefusedError as error:
+            if error.status not in _CANNOT:
+                raise
+            return str(error)
+        tokens = [_joined(one) for one in choice["logprobs"].get("tokens") or ()]
+        probe, read = _joined(_PROBE), "".join(tokens)
+        if probe in read and not "".join(tokens[: len(ids)]).endswith(probe):
+            return f"{self.server.url} gives log-probabilities of other tokens than those that it was sent"
+        if probe not in read and probe not in _joined(choice.get("text")):
             raise ModelError(
-                f"{url} reads the token ids of tokenizer '{self.reader.tokenizer.name_or_path}' as other words than "
-                "it means; name the folder or Hub id of the model that is served by --tokenizer"
+                f"{self.server.url} reads the token ids of tokenizer '{tokenizer.name_or_path}' as other "
+                "words than it means; name the folder or Hub id of the model that is served by --tokenizer"
             )
-        return True
+        return ""
 
     def _ask(self, rows: Sequence[Sequence[int]], **how: int) -> dict[str, Any]:
         # One token is written, as not every server takes none; it is not looked at.
@@ -94,7 +114,16 @@ class Echo:
         got = len(numbers) if isinstance(numbers, list) else 0
         if not isinstance(numbers, list) or not count <= got <= count + 1:
             raise _NoNumbersError(f"{self.server.url} gives {got} log-probabilities of {count} tokens that it read")
+        if numbers[0] is not None:  # nothing is before it; so it would be another token's
+            raise _NoNumbersError(f"{self.server.url} gives a log-probability of the first token that it read")
         rest = numbers[1:count]
         if wrong := [one for one in rest if not isinstance(one, int | float) or not one <= _MOST]:  # nor NaN
-            raise _NoNumbersError(f"{self.server.url} gives '{wrong[0]}' as the log-probability of a token")
+            raise _NoNumbersError(
+                f"{self.server.url} gives '{self.server.shown(wrong[0])}' as the log-probability of a token"
+            )
         return [math.nan, *map(float, rest)]
+
+
+def _joined(text: object) -> str:
+    """A text without its blanks."""
+    return str(text).translate(_BLANKS)

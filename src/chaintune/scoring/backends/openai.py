@@ -4,6 +4,7 @@ Turns go to its chat completions, plain text to its completions, and log-probabi
 what they read. What was answered is kept at once, so nothing is asked twice.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,20 +14,21 @@ from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 from chaintune.errors import DataError, ModelError
 from chaintune.models import Reader, load_reader
-from chaintune.models.encoding import Encoded, encode_of, encode_prompts
+from chaintune.models.encoding import Encoded, encode_of
 from chaintune.models.folders import CONFIG
 from chaintune.models.names import locate_tokenizer
-from chaintune.records import Example, GeneratedText, Generation, Message, Remember, Texts, canonical_digest
+from chaintune.records import Example, GeneratedText, Generation, Remember, Texts, canonical_digest
 from chaintune.records.generation import Keep, kept_nowhere
-from chaintune.scoring.backends.backend import AS_USUAL, Ability, Backend, BackendKind, Served, Serving
+from chaintune.scoring.backends.backend import AS_USUAL, AT_ONCE, Ability, Backend, BackendKind, Served, Serving
 from chaintune.scoring.backends.echo import Echo
-from chaintune.scoring.backends.server import KEY, Server, choices_of, is_here
+from chaintune.scoring.backends.prompts import own_ids, plain_turns
+from chaintune.scoring.backends.same_model import SameModel, text_kept
+from chaintune.scoring.backends.served_name import OFFICIAL, identity_of, split_reference
+from chaintune.scoring.backends.server import Server, choices_of, is_here
 
-_OFFICIAL = "https://api.openai.com/v1"
 # What servers change in how they write, by default or as a model's files say, turned off: texts are drawn from the
 # model's own distribution.
 _PLAINLY: dict[str, dict[str, Any]] = {
@@ -35,37 +37,10 @@ _PLAINLY: dict[str, dict[str, Any]] = {
     "llamacpp": {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
 }
 # Programs that refuse several samples in one request, unless they were started for it.
-ONE_BY_ONE = ("llamacpp",)
-# What llama.cpp says of the file that it serves.
-_META = {"n_params": "parameters", "size": "bytes"}
+_ONE_BY_ONE = ("llamacpp",)
 _Answer = TypeVar("_Answer")
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """The address of the server and the name of the model there.
-
-    Raises:
-        ModelError: it names no model, or an address with a user, a password or a query, which may be secrets.
-
-    Example:
-        >>> split_reference("http://localhost:8000/v1#own-judge"), split_reference("gpt-9")
-        (('http://localhost:8000/v1', 'own-judge'), ('https://api.openai.com/v1', 'gpt-9'))
-    """
-    url, hash_sign, name = reference.rpartition("#")
-    if not hash_sign:
-        url, name = ("", "") if "://" in reference else (_OFFICIAL, reference)
-    parts = urlsplit(url)
-    if not name or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ModelError(
-            f"model 'openai:{reference.partition('@')[2] or reference}': expected openai:URL#NAME, such as "
-            "openai:http://localhost:8000/v1#NAME"
-        )
-    if parts.username is not None or parts.password is not None or parts.query:
-        raise ModelError(
-            f"model 'openai:...#{name}': its address holds a user, a password or a query, which would be written into "
-            f"results; hand the key over in {KEY}"
-        )
-    return url.rstrip("/"), name
+_Prompt = tuple[str, dict[str, Any]]
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,8 +59,8 @@ class OpenAiBackend:
 
     @property
     def about(self) -> Mapping[str, str]:
-        """Where it is served; nobody can check which weights these are."""
-        return {"precision": "served"}
+        """Where it is served, and what it answers as; nobody can check which weights these are."""
+        return {"precision": "served", **self._answered_as}
 
     def answer_logprobs(
         self,
@@ -110,7 +85,7 @@ class OpenAiBackend:
         limits = [limit for limit in (echo.reader.context_tokens, None if most is None else most - 1) if limit]
         encoded = encode_of(echo.reader.tokenizer, examples, min(limits, default=None), task=task)
         echo.check()
-        same = _SameModel(self._server, keep)
+        same = SameModel(self._server, keep, self._answered_as)
 
         def ask(pair: tuple[Example, Encoded]) -> list[float]:
             example, tokens = pair
@@ -136,11 +111,12 @@ class OpenAiBackend:
         Raises:
             ModelError: the server cannot be reached, refuses the request, or answers otherwise than OpenAI's would.
         """
-        same = _SameModel(self._server, partial(_text_kept, remember))
+        same = SameModel(self._server, partial(text_kept, remember), self._answered_as)
 
-        def write(example: Example) -> list[GeneratedText]:
+        def write(pair: tuple[Example, _Prompt]) -> list[GeneratedText]:
+            example, prompt = pair
             with _named(task, example):
-                return remember(_part(example), lambda: [self._samples(example, generation, same)])[0]
+                return remember(_part(example), lambda: [self._samples(prompt, generation, same)])[0]
 
         written: list[int] = []
 
@@ -149,8 +125,9 @@ class OpenAiBackend:
             on_written(len(written), sum(written))
 
         with self._server:
-            _ = self._server.kind  # before the threads, of which each would ask
-            return self._all(write, examples, tell)
+            # Before the threads: tokenizers keep state while they work, and each thread would ask what the server is.
+            prompts, _ = self._prompts(examples, generation, task=task), self._server.kind
+            return self._all(write, list(zip(examples, prompts, strict=True)), tell)
 
     def check(self, needs: frozenset[Ability]) -> None:
         """Ask once whether the server can compute what is needed.
@@ -199,26 +176,36 @@ class OpenAiBackend:
     def _all(
         self, ask: Callable[[Any], _Answer], asked: Sequence[Any], on_done: Callable[[_Answer], None]
     ) -> list[_Answer]:
-        """The answers, in order; where one fails, what is under way is waited for and kept, and no more is asked."""
-        with ThreadPoolExecutor(self.serving.at_once) as threads:
-            futures = [threads.submit(ask, one) for one in asked]
-            try:
-                for future in as_completed(futures):
-                    on_done(future.result())
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+        """The answers, in order; where one fails, what is under way is waited for and kept, and no more is asked.
+
+        Whoever interrupts it waits for none.
+        """
+        threads = ThreadPoolExecutor(self._at_once)
+        futures = [threads.submit(ask, one) for one in asked]
+        try:
+            for future in as_completed(futures):
+                on_done(future.result())
+        except Exception:
+            threads.shutdown(cancel_futures=True)
+            raise
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
         return [future.result() for future in futures]
 
-    def _samples(self, example: Example, generation: Generation, same: "_SameModel") -> list[GeneratedText]:
-        path, prompt = self._prompt(example)
+    @property
+    def _at_once(self) -> int:
+        return self.serving.at_once or AT_ONCE
+
+    def _samples(self, prompt: _Prompt, generation: Generation, same: SameModel) -> list[GeneratedText]:
+        path, asked = prompt
         texts: list[GeneratedText] = []
         while (left := generation.samples - len(texts)) > 0:  # some servers write fewer at a time
-            left = 1 if self._server.kind in ONE_BY_ONE else left
+            left = 1 if self._server.kind in _ONE_BY_ONE else left
             drawn = {"seed": generation.seed + len(texts), "n": left} if generation.temperature else {}
             body = {
-                **prompt,
+                **asked,
                 # OpenAI's own took the older name away.
-                "max_completion_tokens" if self.url == _OFFICIAL else "max_tokens": generation.max_new_tokens,
+                "max_completion_tokens" if self.url == OFFICIAL else "max_tokens": generation.max_new_tokens,
                 "temperature": generation.temperature,
                 **drawn,
                 **({"stop": list(generation.stop)} if generation.stop else {}),
@@ -232,30 +219,45 @@ class OpenAiBackend:
             texts += [_text(choice, (tokens or 0) // len(choices), self.url) for choice in choices]
         return texts
 
-    def _prompt(self, example: Example) -> tuple[str, dict[str, Any]]:
-        """Where a prompt goes, and it: as text and turns where the server reads them as we do, else as token ids."""
-        turns = example.prompt
-        if self._reader is not None:
-            tokenizer = self._reader.tokenizer
-            (tokens,) = encode_prompts(tokenizer, [example])
-            plain = (
-                tokenizer(turns, verbose=False)["input_ids"]
-                if isinstance(turns, str)
-                else tokenizer.apply_chat_template(_plain(turns), add_generation_prompt=True, return_dict=False)
-                if tokenizer.chat_template and not example.chat.template
-                else None
-            )
-            if plain is None or tuple(plain) != tokens:
-                self._echo.check()
-                return "/completions", {"prompt": list(tokens)}
-        elif not isinstance(turns, str) and example.chat.template:
-            raise DataError(
-                "the server renders turns by its own chat template, and the task names another one; name the folder or "
-                "Hub id of the model by --tokenizer, or leave 'chat_template' out"
-            )
+    def _prompts(self, examples: Sequence[Example], generation: Generation, *, task: str) -> list[_Prompt]:  # noqa: ARG002
+        """Where each prompt goes, and it."""
+        prompts: list[_Prompt] = []
+        for example in examples:
+            with _named(task, example):
+                prompts.append(self._prompt(example))
+        return prompts
+
+    def _prompt(self, example: Example) -> _Prompt:
+        """As text and turns where the server reads them as we do or takes nothing else, else as token ids."""
+        turns, reader = example.prompt, self._reader
+        ids = own_ids(reader.tokenizer, example) if reader else None
+        if ids is not None and self._takes_ids:
+            return "/completions", {"prompt": list(ids)}
         if isinstance(turns, str):
             return "/completions", {"prompt": turns}
-        return "/chat/completions", {"messages": _plain(turns)}
+        if example.chat.template:
+            way_out = "" if reader else "name the folder or Hub id of the model by --tokenizer, or "
+            raise DataError(
+                "the server renders turns by its own chat template, and the task names another one; "
+                f"{way_out}leave 'chat_template' out"
+            )
+        return "/chat/completions", {"messages": plain_turns(turns)}
+
+    @cached_property
+    def _takes_ids(self) -> bool:
+        """Whether the server shows that it reads token ids as our own tokenizer does; a warning where it does not."""
+        if lack := self._echo.lack:
+            _LOG.warning(
+                "%s; so prompts that our own code would read otherwise, as those with control tokens in them, go to it "
+                "as text and turns, and are read as the server does",
+                lack,
+            )
+        return not lack
+
+    @cached_property
+    def _answered_as(self) -> dict[str, str]:
+        """What the server called its model in the first answer of all, by `ANSWERED_AS`; empty before."""
+        return {}
 
 
 @lru_cache(maxsize=4)
@@ -263,45 +265,7 @@ def _reader_of(folder: Path) -> Reader:
     return load_reader(folder)
 
 
-@dataclass
-class _SameModel:
-    """What the server calls its model, the same in every answer, of an earlier run too.
-
-    Attributes:
-        server: that answers.
-        keep: keeps the name.
-        name: as the first answer has it; None before.
-    """
-
-    server: Server
-    keep: Keep
-    name: str | None = None
-
-    def checked(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The answer.
-
-        Raises:
-            ModelError: it is another model's.
-        """
-        name = str(answer.get("model") or "")
-        if self.server.is_ours:
-            return answer
-        if self.name is None:
-            self.name = str(self.keep("model", lambda: name))
-        if name != self.name:
-            raise ModelError(
-                f"{self.server.url} answers as model '{name}' where it answered as '{self.name}' before; have it serve "
-                "one model while it is asked, another one under another name"
-            )
-        return answer
-
-
-def _text_kept(remember: Remember, name: str, compute: Callable[[], str]) -> str:
-    """A text, kept as one that was written."""
-    return remember(name, lambda: [[GeneratedText(compute(), "stop", 0)]])[0][0].text
-
-
-def _summed(echo: Echo, same: _SameModel, tokens: Encoded) -> list[float]:
+def _summed(echo: Echo, same: SameModel, tokens: Encoded) -> list[float]:
     """The log-probability of each answer."""
     rows, answer = echo.logprobs([tokens.prefix + answer for answer in tokens.continuations])
     same.checked(answer)
@@ -324,15 +288,17 @@ def _named(task: str, example: Example) -> Iterator[None]:
         raise ModelError(f"task '{task}', example '{example.id}': {error}") from None
 
 
-def _plain(turns: Sequence[Message]) -> list[dict[str, Any]]:
-    return [{"role": turn.role, "content": turn.content, **turn.extra} for turn in turns]
-
-
 def _text(choice: Mapping[str, Any], tokens: int, url: str) -> GeneratedText:
     """What was written, of a completion or of a turn."""
     message = choice.get("message")
     holder = message if isinstance(message, dict) else choice
     text = holder.get("content" if holder is message else "text", 0)
+    if choice.get("finish_reason") == "content_filter":
+        raise ModelError(
+            f"{url} withholds a text, or the rest of one (finish_reason content_filter), and what it withholds is no "
+            "text of the model's; leave the example out, or turn its filter off"
+        )
+    text = holder.get("refusal") if text is None else text  # where OpenAI's own keep the words of a refusal
     if text is not None and not isinstance(text, str):
         raise ModelError(f"{url} answers with no text")
     # What vLLM and SGLang call the string that stopped it; of a token they give its id.
@@ -341,24 +307,12 @@ def _text(choice: Mapping[str, Any], tokens: int, url: str) -> GeneratedText:
     return GeneratedText(text or "", cast("Any", reason), tokens)
 
 
-def _identity(reference: str) -> str:
-    """Address, name, and what the server says of the model that stays the same while it serves it."""
-    url, name = split_reference(reference)
-    with Server(url, name) as server:
-        entry, base, meta = server.entry, server.base_entry, server.entry.get("meta")
-    # `created` is the time of the request with most servers, and a longer context changes no answer.
-    said = [entry.get("owned_by"), entry.get("root"), base.get("root") if base is not entry else None]
-    said += [f"{meta[key]} {what}" for key, what in _META.items() if key in meta] if isinstance(meta, dict) else []
-    words = [str(one) for one in dict.fromkeys(said) if one and one != name]
-    return f"{url}#{name}" + (f" ({', '.join(words)})" if words else "")
-
-
 KIND = BackendKind(
     "openai",
     "2",
     frozenset({"log-probabilities", "text"}),
     Served(
-        _identity,
+        identity_of,
         lambda reference, serving: cast("Backend", OpenAiBackend(*split_reference(reference), serving)),
         lambda reference, serving, needs: OpenAiBackend(*split_reference(reference), serving).check(needs),
         lambda reference, serving: OpenAiBackend(*split_reference(reference), serving).reader_here(),

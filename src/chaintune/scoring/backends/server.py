@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +21,13 @@ KEY = "OPENAI_API_KEY"
 _RETRIES = 6
 # Whoever waits for the first answer has most likely mistyped something.
 FIRST_RETRIES = 2
+# A list of models is not computed.
+_SECONDS_TO_LIST, _RETRIES_TO_LIST = 30.0, 1
 # An answer that is cut off inside its JSON, which the client takes for whole.
 _CUT_ANSWERS = 3
 _SHOWN_CHARACTERS = 400
+# Variables that name files of certificates of authorities.
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _NO_SUCH_PATH = (404, 405, 501)
 
 
@@ -65,19 +69,28 @@ class Server:
         if client := self.__dict__.pop("_client", None):
             client.close()
 
-    def ask(self, path: str, body: Mapping[str, Any] | None = None, *, retries: int = _RETRIES) -> dict[str, Any]:
+    def ask(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        retries: int = _RETRIES,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
         """The JSON object that the server answers with.
 
         Args:
             path: behind the address, such as `/completions`.
             body: that is posted; None gets instead.
             retries: of a request that was lost, or that the server wants to have again.
+            seconds: after which it counts as lost; None is as `serving` has it.
 
         Raises:
             ModelError: the server cannot be reached, refuses the request, or answers with something else.
         """
         # No network loses what is asked of a server on this machine: one that does not answer has ended.
-        client = self._client.with_options(max_retries=min(retries, FIRST_RETRIES) if self.is_ours else retries)
+        retries = min(retries, FIRST_RETRIES) if self.is_ours else retries
+        client = self._client.with_options(max_retries=retries, timeout=seconds or self.serving.timeout_seconds)
         from openai import OpenAIError
 
         said: object = None
@@ -89,7 +102,7 @@ class Server:
                     else client.post(path, body={"model": self.name, **body}, cast_to=object)
                 )
             except OpenAIError as error:
-                sentence, status = self._sentence(error, path), getattr(error, "status_code", None)
+                sentence, status = self._sentence(error, path, seconds), getattr(error, "status_code", None)
                 raise (ModelError(sentence) if status is None else RefusedError(sentence, status)) from None
             except ValueError:  # JSON that breaks off, or is no text
                 continue
@@ -105,7 +118,8 @@ class Server:
             ModelError: the list does not have it; or as `ask` has it.
         """
         if self._models and self.name not in self._models:
-            raise ModelError(f"{self.url} serves no model '{self.name}'; {nearest(self.name, self._models)}")
+            names = [self.shown(name) for name in self._models]
+            raise ModelError(f"{self.url} serves no model '{self.name}'; {nearest(self.name, names)}")
         return self._models.get(self.name, {})
 
     @property
@@ -128,7 +142,8 @@ class Server:
     def _models(self) -> dict[str, Mapping[str, Any]]:
         """Name -> what the server's list says of each model; empty where it keeps none."""
         try:
-            listed = self.ask("/models", retries=FIRST_RETRIES).get("data")
+            seconds = min(_SECONDS_TO_LIST, self.serving.timeout_seconds)
+            listed = self.ask("/models", retries=_RETRIES_TO_LIST, seconds=seconds).get("data")
         except RefusedError as error:
             if error.status not in _NO_SUCH_PATH:
                 raise
@@ -141,19 +156,32 @@ class Server:
         from openai import DefaultHttpxClient, OpenAI
 
         # A server of one's own asks for no key, and the client for some text.
+        key = (not self.is_ours and os.environ.get(KEY)) or "none"
+        if not (key.isascii() and key.isprintable()):
+            raise ModelError(f"{KEY} holds characters that no key has, such as a line's end; set it again")
         return OpenAI(
             base_url=self.url,
-            api_key=(not self.is_ours and os.environ.get(KEY)) or "none",
-            timeout=self.serving.timeout_seconds,
-            http_client=DefaultHttpxClient(follow_redirects=False, trust_env=not self.is_ours),
+            api_key=key,
+            http_client=DefaultHttpxClient(
+                follow_redirects=False,
+                trust_env=not self.is_ours,
+                verify=_authorities(*(os.environ.get(name) for name in _AUTHORITIES)),
+            ),
         )
 
-    def _sentence(self, error: Exception, path: str) -> str:
+    def shown(self, text: object) -> str:
+        """What a server said, in one line and not too long, without the key, which some servers repeat."""
+        key, line = os.environ.get(KEY), " ".join(str(text).split())
+        return (line.replace(key, "...") if key else line)[:_SHOWN_CHARACTERS]
+
+    def _sentence(self, error: Exception, path: str, seconds: float | None) -> str:
         """What went wrong, without the key, which some servers repeat."""
         from openai import APITimeoutError
 
         status = getattr(error, "status_code", None)
         if isinstance(error, APITimeoutError):
+            if seconds is not None:
+                return f"{self.url} has not answered {path} within {seconds:g} seconds, twice over; is it ready?"
             return (
                 f"{self.url} has not answered within {self.serving.timeout_seconds:g} seconds, several times over; "
                 "wait longer by --timeout, or ask less at once by --at-once"
@@ -165,12 +193,17 @@ class Server:
                     f"{self.url} has a certificate that is not trusted ({reason}); name the file of its authority in "
                     "SSL_CERT_FILE, or the address that the certificate is for"
                 )
-            return f"{self.url} does not answer ({self._shown(str(error))})"
+            return f"{self.url} does not answer ({self.shown(str(error))})"
         if status in (401, 403):
+            if self.is_ours:
+                return (
+                    f"{self.url} wants a key (HTTP {status}), and a server that is started here is sent none; leave "
+                    "--api-key out of the command, and its like out of the environment (VLLM_API_KEY)"
+                )
             return f"{self.url} refuses the key in {KEY} (HTTP {status})"
         if 300 <= status < 400:
             to = urlsplit(str(error.response.headers.get("location") or ""))  # type: ignore[attr-defined]
-            where = f"to {to.scheme}://{to.hostname}{to.path}" if to.hostname else "elsewhere"
+            where = f"to {self.shown(f'{to.scheme}://{to.hostname}{to.path}')}" if to.hostname else "elsewhere"
             return f"{self.url} redirects {where}, and the key would go along; name that address if you trust it"
         if status == 429:
             return (
@@ -182,11 +215,7 @@ class Server:
     def _said(self, error: Exception) -> str:
         body = getattr(error, "body", None)
         message = body.get("message") if isinstance(body, dict) else None
-        return self._shown(str(message or error))
-
-    def _shown(self, text: str) -> str:
-        key, text = os.environ.get(KEY), " ".join(text.split())
-        return (text.replace(key, "...") if key else text)[:_SHOWN_CHARACTERS]
+        return self.shown(str(message or error))
 
 
 def is_here(url: str) -> bool:
@@ -216,6 +245,14 @@ def choices_of(answer: Mapping[str, Any], count: int, url: str) -> list[Mapping[
         got = len(choices) if isinstance(choices, list) else "no"
         raise ModelError(f"{url} answers with {got} choices where {count} were asked for")
     return sorted(choices, key=_place)
+
+
+@lru_cache(maxsize=4)
+def _authorities(*_named: str | None) -> ssl.SSLContext:
+    """Whose certificates are trusted; read once for all clients, as long as the environment names the same ones."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _place(choice: Mapping[str, Any]) -> int:

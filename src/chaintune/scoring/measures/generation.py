@@ -5,7 +5,7 @@ from types import NoneType
 from typing import Any
 
 from chaintune.records import Choices, Example, Measurement, Preference, Reference, generation_measurement
-from chaintune.records.generation import GENERATION, GeneratedText, Generation, Texts, texts_kept
+from chaintune.records.generation import ANSWERED_AS, GENERATION, GeneratedText, Generation, Texts, texts_kept
 from chaintune.scoring.backends.backend import Backend
 from chaintune.scoring.measures.measure import Asking, Measure, evenly_spaced
 
@@ -24,7 +24,7 @@ def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Mea
             asking.on_written(len(before) + further, sum(before) + tokens)
 
         def remember(name: str, compute: Callable[[], Texts]) -> Texts:
-            return keep(f"again {name}", compute)
+            return keep(name if name == ANSWERED_AS else f"again {name}", compute)
 
         rewritten = backend.generate(chosen, **how, on_written=on_written, remember=remember, apart=True)
         again = {example.id: own for example, own in zip(chosen, rewritten, strict=True)}

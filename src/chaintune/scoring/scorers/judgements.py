@@ -35,6 +35,11 @@ def asks_of(scorer: Scorer) -> Asks:
     return scorer.asks
 
 
+def reads_probabilities(settings: Spec) -> bool:
+    """Whether the settings of a scorer ask for the probabilities of verdicts, of a model behind a server too."""
+    return getattr(settings, "read", "") == "probabilities"
+
+
 def judge_digest(scorer: Scorer, settings: Spec, model: Sequence[Any]) -> str:
     """Digest of everything that determines a verdict beside the question.
 

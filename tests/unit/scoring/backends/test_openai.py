@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import which
-from threading import Lock
+from threading import Lock, Thread, current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from chaintune.models import LoadedModel, load
 from chaintune.records import Chat, Example, Generation, Message, Reference, Texts
 from chaintune.records.generation import at_once
 from chaintune.scoring.backends import Serving
-from chaintune.scoring.backends.openai import KIND, OpenAiBackend, split_reference
+from chaintune.scoring.backends.openai import KIND, OpenAiBackend
+from chaintune.scoring.backends.prompts import own_ids
+from chaintune.scoring.backends.served_name import split_reference
 from chaintune.scoring.backends.server import KEY
 from chaintune.scoring.backends.transformers import TransformersBackend
 from tests import tiny
@@ -144,6 +146,65 @@ def test_turns_go_to_chat_and_plain_text_is_continued(server: Served, monkeypatc
     assert server.keys == {"Bearer secret"}
 
 
+def test_prompts_are_cut_into_tokens_before_the_threads_start(model: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[Thread] = []
+
+    def noted(*asked: Any) -> tuple[int, ...] | None:
+        threads.append(current_thread())
+        return own_ids(*asked)
+
+    monkeypatch.setattr("chaintune.scoring.backends.openai.own_ids", noted)
+    written(model.url)
+    assert threads == [main_thread()] * 2
+
+
+def test_turns_without_a_template_here_are_left_to_the_server(model: Served, tmp_path: Path) -> None:
+    bare = tiny.write_model(tmp_path, tokens="byte-level with BOS")
+    turns = [replace(PROMPTS[1], prompt=(Message("user", "Is it red?"),), chat=Chat(fallback=True))]
+    how: dict[str, Any] = {"task": "t", "generation": FEW, "on_written": lambda *_: None, "remember": at_once}
+    OpenAiBackend(model.url, "own", Serving(tokenizer=str(bare))).generate(turns, **how)
+    ((path, asked),) = model.requests
+    assert path == "/v1/chat/completions"
+    assert asked["messages"] == [{"role": "user", "content": "Is it red?"}]
+
+
+def test_text_and_turns_are_sent_where_ids_cannot_be_checked_and_it_is_said_once(
+    folder: Path, loaded: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    marked = [replace(PROMPTS[0], id=name, prompt="Is it </s> red?") for name in "cd"]
+    how: dict[str, Any] = {"task": "t", "generation": FEW, "on_written": lambda *_: None, "remember": at_once}
+    with serving(Served(loaded=loaded, root=str(folder), kind="llamacpp")) as served:
+        backend = OpenAiBackend(served.url, "own")
+        backend.generate([*marked, PROMPTS[1]], **how)
+        assert sorted(path for path, _ in served.requests[1:]) == ["/v1/chat/completions", *["/v1/completions"] * 2]
+        assert {asked.get("prompt", "") for _, asked in served.requests[1:]} == {"", "Is it </s> red?"}
+        with pytest.raises(DataError, match="the task names another one; leave 'chat_template' out"):
+            backend.generate([replace(PROMPTS[1], chat=Chat(template="{{ messages }}"))], **how)
+    assert caplog.text.count("and are read as the server does") == 1
+
+
+def test_a_refusal_is_what_was_written(server: Served) -> None:
+    server.troubles += [200, "refusal"]
+    assert written(server.url)[1][0].text == "I can't."
+
+
+def test_another_model_is_noticed_over_all_measurements_of_a_run(server: Served) -> None:
+    backend = OpenAiBackend(server.url, "own", ONE_BY_ONE)
+    how: dict[str, Any] = {"task": "t", "generation": FEW, "on_written": lambda *_: None, "remember": at_once}
+    assert "answered_as" not in backend.about
+    backend.generate(PROMPTS[:1], **how)
+    assert backend.about["answered_as"] == "own"
+    server.troubles.append("other model")
+    with pytest.raises(ModelError, match="answers as model 'another' where it answered as 'own' before"):
+        backend.generate(PROMPTS[1:], **how)
+
+
+def test_numbers_of_other_tokens_are_none(model: Served) -> None:
+    model.troubles.append("shifted")
+    with pytest.raises(ModelError, match="gives log-probabilities of other tokens than those that it was sent"):
+        OpenAiBackend(model.url, "own").answer_logprobs(tiny.examples(1), task="t")
+
+
 def test_samples_and_stop_strings_are_handed_on(server: Served) -> None:
     texts = written(server.url, Generation(max_new_tokens=5, samples=3, temperature=0.5, seed=7, stop=("\n",)))
     assert [len(samples) for samples in texts] == [3, 3]
@@ -180,6 +241,7 @@ def test_a_request_that_was_lost_is_asked_again_and_no_other(server: Served, tro
         ("redirect", r"redirects to http://elsewhere\.example/v1/completions, and the key would go along"),
         ("other model", r"answers as model 'another' where it answered as 'own' before"),
         ("no text", r"answers with 0 choices where 1 were asked for"),
+        ("filtered", r"withholds a text, or the rest of one \(finish_reason content_filter\)"),
     ],
 )
 def test_what_a_hostile_server_does_is_one_sentence_and_loses_nothing(
@@ -261,12 +323,20 @@ def test_another_models_tokenizer_is_found_out(loaded: LoadedModel, tmp_path: Pa
             backend.answer_logprobs(tiny.examples(1), task="t")
 
 
-def test_the_identity_is_what_the_server_says_of_its_model(model: Served, folder: Path) -> None:
+def test_the_identity_is_what_the_server_says_of_its_model(
+    model: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert KIND.is_served
     identity = KIND.opens.identity  # type: ignore[union-attr]
     assert identity(f"{model.url}#own") == f"{model.url}#own (vllm, {folder})"
     with pytest.raises(ModelError, match=r"serves no model 'owl'; did you mean 'own'\?"):
         identity(f"{model.url}#owl")
+    monkeypatch.setenv(KEY, "sk-very-secret")
+    model.root = "of sk-very-secret"
+    assert identity(f"{model.url}#own") == f"{model.url}#own (vllm, of ...)"
+    monkeypatch.setenv(KEY, "sk-é\n")
+    with pytest.raises(ModelError, match="OPENAI_API_KEY holds characters that no key has"):
+        identity(f"{model.url}#own")
 
 
 def test_a_certificate_that_nobody_vouches_for_is_said_so(tmp_path: Path) -> None:
@@ -295,7 +365,13 @@ def test_without_the_client_it_is_said_what_to_install(monkeypatch: pytest.Monke
         written("http://127.0.0.1:9/v1")
 
 
-@pytest.mark.parametrize("reference", ["http://host/v1", "ftp://host#own", "http://#own", "", "http://host/v1#"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("http://host/v1", "ftp://host#own", "http://#own", "", "http://host/v1#"),
+        *("http://localhost:abc/v1#own", "http://[::1/v1#own"),
+    ],
+)
 def test_a_reference_names_a_server_and_a_model(reference: str) -> None:
     with pytest.raises(ModelError, match="expected openai:URL#NAME"):
         split_reference(reference)
