@@ -339,7 +339,7 @@ def curvature(place: Place) -> Iterator[Line]:
     """Products with the Hessian a second."""
     loaded = models.load(place.folder, precision="fp32", trainable=False)
     _forget_memory()
-    search = hessian.Search(1.0, 3, max_products=6, seed=0)
+    search = hessian.Search(0.9, 3, max_products=6, seed=0)
     result = hessian.curvature(loaded, items("csqa", 8), task="csqa", batches=0, search=search)
     rate = result.products / result.seconds
     yield Line(place.shape, "curvature, fp32", "chaintune", rate, "products/s", gigabytes=_memory())

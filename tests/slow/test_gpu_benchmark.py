@@ -7,14 +7,16 @@ import pytest
 
 from benchmarks import gpu
 
-pytestmark = pytest.mark.slow
+# TRL warns of what transformers will rename.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 
 def test_every_part_has_a_line_with_a_rate_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.json"
     gpu.main(["--shapes", "tiny", "--items", "8", "--taught", "8", "--out", str(out)])
     lines = json.loads(out.read_text())["lines"]
-    assert not [line for line in lines if line["note"].startswith("failed") and "CUDA" not in line["note"]]
+    failures = [line["note"] for line in lines if line["note"].startswith("failed")]
+    assert not [note for note in failures if "CUDA" not in note and "needs bitsandbytes" not in note]
     assert all(line["rate"] or line["note"] for line in lines)
     named = {line["part"] for line in lines}
     assert named >= {"bf16 products", "scoring, bbq", "scoring, csqa", "scoring in fp32", "training, full",
