@@ -100,6 +100,7 @@ def test_no_server_is_started_that_nobody_trusts(folder: Path) -> None:
     assert not (folder / "started").exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_fails_what_asks_it_and_nothing_else(folder: Path) -> None:
     outcome = session(folder, "vllm serve {model} --port {port} --end-when-asked").run(folder / "out").outcome
     assert [result.node.title for result in outcome.of("failed")] == ["base on asked", "mine, seed 0 on asked"]

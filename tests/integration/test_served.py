@@ -70,7 +70,7 @@ def test_a_server_is_audited_against_the_folder_that_it_serves_as_the_page_says(
     tiny.write_task(Path("items.jsonl"), count=16)
     server.name = "after"
     audit, score, code = (text.replace("http://localhost:8000/v1", server.url) for text in _commands(blocks))
-    assert run(*shlex.split(audit)) == 0
+    assert run(*shlex.split(audit), "--resamples", "200") == 0
     # The one before the first finds out whether it can, as does the one that opens it.
     assert len(server.requests) == 2 + 8
     told = capsys.readouterr()
@@ -96,6 +96,7 @@ def test_a_server_is_audited_against_the_folder_that_it_serves_as_the_page_says(
     assert "very-secret" not in told.out + told.err + caplog.text
 
 
+@pytest.mark.slow
 def test_conversations_are_compared_with_those_of_files_though_the_server_renders_them(tmp_path: Path) -> None:
     folder = tiny.write_model(tmp_path / "model")
     (folder / "chat_template.jinja").write_text(tiny.CHAT)

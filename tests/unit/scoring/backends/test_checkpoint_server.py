@@ -104,7 +104,7 @@ def conversations(count: int) -> list[Example]:
     return [replace(one, prompt=(Message("user", one.prompt_text),)) for one in tiny.examples(count)]
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_it_reads_the_same_tokens_as_our_own_scorer(
     played: tuple[CheckpointServer, Played], loaded: LoadedModel, chat: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,13 +127,13 @@ def test_it_reads_the_same_tokens_as_our_own_scorer(
 
 def test_a_sample_says_how_far_they_agree(played: tuple[CheckpointServer, Played], loaded: LoadedModel) -> None:
     server, known = played
-    examples = tiny.examples(6)
+    examples = tiny.examples(3)
     for name, kind in (("generation", "greedy texts"), ("choice", "preferred answers")):
         measure = MEASURES.get(name)
         measure = replace(measure, generation=FEW) if measure.generation else measure
         own = own_sample(loaded, examples, measure=measure, task="t")
         agreed = parity(own, server)
-        assert (agreed.task, agreed.examples, agreed.kind, agreed.alike) == ("t", 6, kind, 6)
+        assert (agreed.task, agreed.examples, agreed.kind, agreed.alike) == ("t", 3, kind, 3)
         assert agreed.nats is not None
         assert agreed.nats < 1e-3
         assert Parity.from_json(agreed.to_json()) == agreed

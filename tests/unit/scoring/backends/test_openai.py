@@ -277,6 +277,17 @@ def test_a_failure_lets_what_is_under_way_end_and_asks_no_more(server: Served) -
     assert len(server.answered) == len(items)
 
 
+def test_who_interrupts_it_waits_for_no_answer(server: Served) -> None:
+    def interrupted(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    server.troubles += ["slow", 200]
+    how: dict[str, Any] = {"task": "t", "generation": FEW, "on_written": interrupted, "remember": at_once}
+    with pytest.raises(KeyboardInterrupt):
+        OpenAiBackend(server.url, "own", Serving(at_once=2)).generate(PROMPTS, **how)
+    assert (len(server.requests), len(server.answered)) == (2, 1)
+
+
 def test_log_probabilities_that_are_missing_midway_are_not_made_up(model: Served) -> None:
     items, kept = tiny.examples(4), Kept()
     backend = OpenAiBackend(model.url, "own", ONE_BY_ONE)
