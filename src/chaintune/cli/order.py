@@ -35,7 +35,8 @@ def order(
     has to learn after each other one, and how far their gradients point against each other. With --verify some orders
     are trained, and stages that a later `chaintune run` needs are there already.
 
-    It is a prediction: docs/how-to/order.md says how often it was right where the answer is known.
+    Where the answer was known, on made-up tasks, predictions were not shown to rank orders better than chance
+    (docs/how-to/order.md): take them for a place to begin, and measure with --verify.
     """
     from chaintune.cli.display import print_tables
     from chaintune.report.orders import order_tables, order_words

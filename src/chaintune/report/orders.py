@@ -46,7 +46,10 @@ def order_words(predicted: "PredictedOrders") -> str:
         f"orders take {predicted.stages_of_all} ({predicted.tokens_of_all:,} tokens)."
     )
     if not predicted.trained:
-        return f"{said} A prediction is no measurement: --verify 1 trains these two."
+        return (
+            f"{said} Such predictions were not shown to rank orders better than chance where the answer is known "
+            "(docs/how-to/order.md): --verify 1 trains these two."
+        )
     better, least = predicted.trained[0], predicted.trained[-1]
     gap = 100 * (better.mean.value - least.mean.value)
     off = [abs(one.mean.value - predicted.predicted(one.order).mean.value) for one in predicted.trained]
