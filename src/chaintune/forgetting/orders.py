@@ -16,12 +16,13 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
-from chaintune.records import ChainStep, Checkpoint, CheckpointScores, Estimate, GradientOverlap, ItemMetric
+from chaintune.records import CheckpointScores, Estimate, GradientOverlap, ItemMetric
 from chaintune.records.amounts import is_share
 from chaintune.stats import Sample, combination
 
@@ -124,19 +125,16 @@ def predicted_orders(
     base = next(condition for condition in runs.conditions if not condition.chain)
     alone = {condition.tasks[0]: condition for condition in runs.conditions if len(condition.chain) == 1}
     seeds = sorted(influences)
-    known: dict[tuple[str, frozenset[str]], Sample] = {}
 
-    def sample(task: str, later: frozenset[str]) -> Sample:
-        if (task, later) not in known:
-            before = runs.stacked(base, seeds, task)
-            gained = runs.stacked(alone[task], seeds, task) - before
-            kept = [math.prod(1 - influences[seed][task, one].lost_share for one in later) for seed in seeds]
-            values = before + gained * [[share] for share in kept]
-            known[task, later] = _sampled(runs, task, values, options)
-        return known[task, later]
+    @cache  # many orders end alike for a task
+    def score(task: str, later: frozenset[str]) -> tuple[Sample, Estimate]:
+        before = runs.stacked(base, seeds, task)
+        gained = runs.stacked(alone[task], seeds, task) - before
+        kept = [math.prod(1 - influences[seed][task, one].lost_share for one in later) for seed in seeds]
+        return _score(runs, task, before + gained * [[share] for share in kept], options)
 
     orders = [
-        _scores(order, {task: sample(task, frozenset(order[place + 1 :])) for place, task in enumerate(order)}, options)
+        _together(order, [score(task, frozenset(order[place + 1 :])) for place, task in enumerate(order)], options)
         for order in itertools.permutations(tasks)
     ]
     return sorted(orders, key=lambda one: -one.mean.value)
@@ -159,22 +157,15 @@ def measured_orders(
     made = []
     for order in orders:
         _check_scores(runs, order)
-        end = next(condition for condition in runs.conditions if _order_of(condition) == order)
-        samples = {
-            task: _sampled(runs, task, runs.stacked(end, runs.seeds([end], task), task), options) for task in order
-        }
-        made.append(_scores(order, samples, options))
+        end = next(condition for condition in runs.conditions if condition.is_plain and condition.tasks == order)
+        scores = [_score(runs, task, runs.stacked(end, runs.seeds([end], task), task), options) for task in order]
+        made.append(_together(order, scores, options))
     return made
 
 
 def stages_of_all_orders(count: int) -> int:
     """How many stages all orders of so many tasks take, each beginning once: a tree's nodes."""
     return sum(math.perm(count, length) for length in range(1, count + 1))
-
-
-def _order_of(condition: Checkpoint) -> Order:
-    plain = all(isinstance(step, ChainStep) and len(step.tasks) == 1 for step in condition.chain)
-    return tuple(step.tasks[0] for step in condition.chain) if plain else ()
 
 
 def check_metric(task: str, metric: ItemMetric) -> None:
@@ -197,15 +188,16 @@ def _check_scores(runs: Runs, tasks: Sequence[str]) -> None:
         check_metric(task, runs.units[task].metric)
 
 
-def _sampled(runs: Runs, task: str, values: Any, options: Inference) -> Sample:
-    return Sample.of(runs.groups[task].design, values, resamples=options.resamples, seed=options.seed)
+def _score(runs: Runs, task: str, values: Any, options: Inference) -> tuple[Sample, Estimate]:
+    sample = Sample.of(runs.groups[task].design, values, resamples=options.resamples, seed=options.seed)
+    return sample, combination([sample], [1.0], level=options.level, seed=options.seed)
 
 
-def _scores(order: Order, samples: Mapping[str, Sample], options: Inference) -> OrderScores:
-    how: dict[str, Any] = {"level": options.level, "seed": options.seed}
-    scores = {task: combination([sample], [1.0], **how) for task, sample in samples.items()}
-    share = 1 / len(order)
-    return OrderScores(order, scores, combination([*samples.values()], [share] * len(order), **how))
+def _together(order: Order, scores: Sequence[tuple[Sample, Estimate]], options: Inference) -> OrderScores:
+    samples, estimates = zip(*scores, strict=True)
+    weights = [1 / len(order)] * len(order)
+    mean = combination(samples, weights, level=options.level, seed=options.seed)
+    return OrderScores(order, dict(zip(order, estimates, strict=True)), mean)
 
 
 def _part(one: float, other: float) -> float:

@@ -56,7 +56,7 @@ def gradient_overlap(
         gigabytes = 4e-9 * sum(weight.numel() for weight in names.values())
         raise ModelError(
             f"out of memory: {len(examples)} gradients of {gigabytes:.2f} GB each are held beside the model in fp32; "
-            "leave 'overlap' out, or name fewer tasks"
+            "take fewer tasks"
         )
     products = [[float(np.dot(one, other)) for other in gradients] for one in gradients]
     if not all(map(math.isfinite, [*values, *np.ravel(products)])):

@@ -368,10 +368,9 @@ class Graph:
         facts = self.facts.get(task)  # what was made elsewhere need not say what it was taught
         if facts is None or not facts.has_answers:
             return
-        payload: dict[str, Any] = {"format": KL_FORMAT, "kind": "kl", "checkpoint": stage.key}
-        payload |= {"parent": stage.parent_key, **self._rendered(stage.base, [task])}
+        rendered = self._rendered(stage.base, [task])
         node = KlNode(
-            key=canonical_digest(payload | {"examples": facts.test_digest, "precision": self.precision}),
+            key=divergence_key(stage.key, stage.parent_key, facts.test_digest, self.precision, rendered),
             checkpoint_key=stage.key,
             parent_key=stage.parent_key,
             base=stage.base,
@@ -688,6 +687,20 @@ def addressed(node: ScoreNode, measured: list[Any], backend: str, serve: Serve |
     return replace(node, key=key)
 
 
+def divergence_key(checkpoint: str, parent: str, examples: str, precision: str, rendered: Mapping[str, Any]) -> str:
+    """The address of a divergence in the store, of a stage from its parent and of any model from another alike.
+
+    Args:
+        checkpoint: key of the later model.
+        parent: of the earlier one.
+        examples: digest of what both are asked.
+        precision: of the weights.
+        rendered: which chat templates render the examples; empty where none does.
+    """
+    payload = {"format": KL_FORMAT, "kind": "kl", "checkpoint": checkpoint, "parent": parent, **rendered}
+    return canonical_digest(payload | {"examples": examples, "precision": precision})
+
+
 def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode:
     """The node that measures how far one model is from another, on the answers of a task.
 
@@ -696,11 +709,10 @@ def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode
         parent: of those of the earlier one.
         task: its test examples have what is right.
     """
-    payload: dict[str, Any] = {"format": KL_FORMAT, "kind": "kl", "checkpoint": node.checkpoint_key}
-    payload |= {"parent": parent.checkpoint_key, "examples": task.test_digest, "precision": node.precision}
-    payload |= {"template": [node.template, RENDERED_FORMAT]} if node.template else {}
+    rendered = {"templates": [node.template]} if node.template else {}
+    keys = (node.checkpoint_key, parent.checkpoint_key)
     return KlNode(
-        key=canonical_digest(payload),
+        key=divergence_key(*keys, task.test_digest, node.precision, rendered),
         checkpoint_key=node.checkpoint_key,
         parent_key=parent.checkpoint_key,
         base=node.base,
