@@ -5,8 +5,9 @@
 Weights are drawn at random in the shapes of real models, the tokenizer is trained on the spot, and items are made of
 drawn words in the shapes of BBQ (four questions on a context, three answers) and CommonsenseQA (five short ones): what
 is measured is arithmetic, not knowledge. Peers run where they are installed: lm-eval's HF backend and vLLM for scores,
-TRL's trainers, transformers' `generate`. Shares of the peak are of plain bf16 products in the same run. A part that
-there is no time or no memory for says so in its line. On a CPU the 135M shape runs alone, at small sizes.
+TRL's trainers, transformers' `generate`. Shares of the peak are of plain products in the same run and precision (bf16
+on a GPU). A part that there is no time or no memory for says so in its line. On a CPU the 135M shape runs alone, at
+small sizes.
 
 Writes one JSON, and prints one Markdown table.
 """
@@ -62,7 +63,7 @@ class Line:
     Attributes:
         shape, part, contender: what was measured of whom.
         rate, unit: how much a second.
-        share: of the bf16 peak, where arithmetic is counted.
+        share: of the peak in the same precision, where arithmetic is counted.
         gigabytes: of the device at most.
         note: what else was seen, or why there is no rate.
     """
@@ -92,7 +93,7 @@ class Place:
     """A shape on disk, and what it is measured on.
 
     Attributes:
-        peak: floating-point operations a second of plain bf16 products, now.
+        peak: floating-point operations a second of plain products in this precision, now.
     """
 
     shape: str
@@ -173,12 +174,12 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def peak_rate() -> float:
-    """Floating-point operations a second of plain square products in bf16."""
-    side = 8192 if _ON_GPU else 1024
-    left, right = (torch.randn(side, side, dtype=torch.bfloat16, device=default_device()) for _ in range(2))
+def peak_rate(precision: models.Precision) -> float:
+    """Floating-point operations a second of plain square products in what a model is computed in."""
+    side, dtype = 8192 if _ON_GPU else 1536, torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(side, side, dtype=dtype, device=default_device()) for _ in range(2))
     out = torch.mm(left, right)
-    times = 50 if _ON_GPU else 4
+    times = 50 if _ON_GPU else 20
     seconds, _ = seconds_of(lambda: [torch.mm(left, right, out=out) for _ in range(times)])
     return 2 * side**3 * times / seconds
 
@@ -379,8 +380,8 @@ def measured(shapes: Sequence[str], sizes: Sizes, precision: models.Precision, *
     """Lines of every part of every shape, until the time is over."""
     for shape in shapes:
         with tempfile.TemporaryDirectory() as scratch:
-            place = Place(shape, write_shape(Path(scratch), shape), precision, peak_rate(), sizes)
-            yield Line(shape, "bf16 products", "torch", place.peak / 1e12, "TFLOP/s")
+            place = Place(shape, write_shape(Path(scratch), shape), precision, peak_rate(precision), sizes)
+            yield Line(shape, f"{precision} products", "torch", place.peak / 1e12, "TFLOP/s")
             for name, part in PARTS.items():
                 if time.monotonic() > ends:
                     yield Line(shape, name, "chaintune", note="not run: no time was left")
@@ -410,7 +411,7 @@ def _forget_memory() -> None:
 
 def table(lines: Sequence[Line]) -> str:
     """The lines in Markdown."""
-    rows = ["| shape | part | contender | rate | % of bf16 peak | GB | |", "| --- " * 7 + "|"]
+    rows = ["| shape | part | contender | rate | % of peak | GB | |", "| --- " * 7 + "|"]
     for one in lines:
         rate = "" if one.rate is None else f"{one.rate:,.1f} {one.unit}"
         share = "" if one.share is None else f"{100 * one.share:.0f}"
@@ -425,8 +426,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     usual = ["135M", "1B", "8B"] if _ON_GPU else ["135M"]
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=usual)
     parser.add_argument("--minutes", type=float, default=8, help="no part begins after them")
-    parser.add_argument("--items", type=int, default=2000 if _ON_GPU else 16)
-    parser.add_argument("--taught", type=int, default=1024 if _ON_GPU else 8)
+    parser.add_argument("--items", type=int, default=2000 if _ON_GPU else 96)
+    parser.add_argument("--taught", type=int, default=1024 if _ON_GPU else 32)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     options = parser.parse_args(arguments)
     transformers.utils.logging.set_verbosity_error()
@@ -438,7 +439,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    sizes = Sizes(options.items, options.taught, *((512, 128) if _ON_GPU else (8, 8)))
+    sizes = Sizes(options.items, options.taught, *((512, 128) if _ON_GPU else (32, 32)))
     precision = models.resolve_precision("auto")
     ends, lines = time.monotonic() + 60 * options.minutes, list[Line]()
     for line in measured(options.shapes, sizes, precision, ends=ends):

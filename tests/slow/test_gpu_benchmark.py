@@ -14,12 +14,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarnin
 def test_every_part_has_a_line_with_a_rate_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.json"
     gpu.main(["--shapes", "tiny", "--items", "8", "--taught", "8", "--out", str(out)])
-    lines = json.loads(out.read_text())["lines"]
+    written = json.loads(out.read_text())
+    lines = written["lines"]
     failures = [line["note"] for line in lines if line["note"].startswith("failed")]
     assert not [note for note in failures if "CUDA" not in note and "needs bitsandbytes" not in note]
     assert all(line["rate"] or line["note"] for line in lines)
     named = {line["part"] for line in lines}
-    assert named >= {"bf16 products", "scoring, bbq", "scoring, csqa", "scoring in fp32", "training, full",
+    assert named >= {f"{written['precision']} products", "scoring, bbq", "scoring, csqa", "scoring in fp32", "training, full",
                      "training, LoRA", "training, LoRA on 4 bits", "training, DPO", "generation", "curvature, fp32",
                      "scoring, bbq, two processes", "out-of-memory retry"}  # fmt: skip
     (agreement,) = [line["note"] for line in lines if line["part"] == "scoring in fp32"]
