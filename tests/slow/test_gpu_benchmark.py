@@ -20,9 +20,9 @@ def test_every_part_has_a_line_with_a_rate_or_a_reason(tmp_path: Path, capsys: p
     assert not [note for note in failures if "CUDA" not in note and "needs bitsandbytes" not in note]
     assert all(line["rate"] or line["note"] for line in lines)
     named = {line["part"] for line in lines}
-    assert named >= {f"{written['precision']} products", "scoring, bbq", "scoring, csqa", "scoring in fp32", "training, full",
-                     "training, LoRA", "training, LoRA on 4 bits", "training, DPO", "generation", "curvature, fp32",
-                     "scoring, bbq, two processes", "out-of-memory retry"}  # fmt: skip
+    assert named >= {f"{written['precision']} products", "scoring, bbq", "scoring, csqa", "scoring in fp32",
+                     "training, full", "training, LoRA", "training, LoRA on 4 bits", "training, DPO",
+                     "generation", "curvature, fp32", "scoring, bbq, two processes", "out-of-memory retry"}  # fmt: skip
     (agreement,) = [line["note"] for line in lines if line["part"] == "scoring in fp32"]
     assert float(agreement.split()[2]) < 1e-3
     assert "| tiny | scoring, bbq | chaintune |" in capsys.readouterr().out
