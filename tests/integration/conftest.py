@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chaintune.execution.engine import LocalEngine
+from chaintune.execution.checkpoint_models import CheckpointModels
 from chaintune.execution.events import Event
 from chaintune.models import LoadedModel
 from chaintune.plan.nodes import MEASUREMENT_FILE
@@ -98,14 +98,14 @@ def _undrawn() -> Iterator[None]:
 
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on an engine keeps no model in memory: every stage and every scoring starts from disk."""
-    remembering = LocalEngine._model
+    """From its call on no model is kept in memory: every stage and every scoring starts from disk."""
+    remembering = CheckpointModels.checkpoint
 
-    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> LoadedModel:
-        engine._in_memory = None
-        return remembering(engine, *arguments, **options)
+    def from_disk(models: CheckpointModels, *arguments: Any, **options: Any) -> LoadedModel:
+        models.forget()
+        return remembering(models, *arguments, **options)
 
-    return lambda: monkeypatch.setattr(LocalEngine, "_model", from_disk)
+    return lambda: monkeypatch.setattr(CheckpointModels, "checkpoint", from_disk)
 
 
 @pytest.fixture(scope="session")

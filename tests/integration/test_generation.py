@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chaintune.execution.bases import BaseModel
+from chaintune.execution.checkpoint_models import CheckpointModels
 from chaintune.execution.compute import PART
-from chaintune.execution.engine import LocalEngine
 from chaintune.models import load_reader
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, ScorerRef, Scores, Task
@@ -156,9 +156,10 @@ def newest(store: FolderStore) -> list[Path]:
 def test_every_checkpoint_of_a_base_ends_texts_as_the_base_does(tmp_path: Path) -> None:
     base, trained = (tiny.write_model(tmp_path / name) for name in ("base", "trained"))
     ending_at(trained, [7])
-    engine = LocalEngine({"tiny": BaseModel("tiny", "0" * 64, base)}, precision="fp32")
+    bases = {"tiny": BaseModel("tiny", "0" * 64, base)}
+    models = CheckpointModels(bases, precision="fp32", trust_remote_code=False, stop_servers=lambda: None)
     node = make_plan(make_study("a")).stages[0]
-    loaded = engine._load(trained, None, node)
+    loaded = models.read(trained, None, node)
     assert end_tokens(loaded.model, loaded.tokenizer) == {2}
     assert load_reader(base).ends == (2,)
     assert load_reader(trained).ends == (2, 7)

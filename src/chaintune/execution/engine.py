@@ -7,13 +7,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from chaintune import hessian
 from chaintune.errors import ModelError
 from chaintune.execution.bases import BaseModel
+from chaintune.execution.checkpoint_models import CheckpointModels
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.external.checkpoint import ParentFiles, make_checkpoint
@@ -23,11 +24,9 @@ from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.execution.serving import CheckpointServers
 from chaintune.execution.stage_data import StageData, stage_data_of
-from chaintune.models import LoadedModel, Precision, Reader, load, load_reader, merge_adapter, save, with_adapter
+from chaintune.models import LoadedModel, Precision, merge_adapter, save
 from chaintune.models.adapters import name_base
-from chaintune.models.classifiers import Classifier, load_classifier
 from chaintune.models.memory import free_memory
-from chaintune.models.precision import Quantize
 from chaintune.plan.nodes import (
     CURVATURE_FILE,
     MEASUREMENT_FILE,
@@ -37,7 +36,6 @@ from chaintune.plan.nodes import (
     Interpolation,
     JudgementNode,
     KlNode,
-    Node,
     OverlapNode,
     ScoreNode,
     StageNode,
@@ -63,31 +61,8 @@ from chaintune.tuning.tune import tune
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelInMemory:
-    """A model in memory.
-
-    Attributes:
-        key: of the checkpoint that it is.
-        loaded: the model.
-        weights, adapter: folders that it was read from; None of a model that was trained since.
-        to_train: whether it may be trained further.
-    """
-
-    key: str
-    loaded: LoadedModel
-    weights: Path | None = None
-    adapter: Path | None = None
-    to_train: bool = True
-
-
 class LocalEngine:
-    """The engine of the local executor.
-
-    Holds one model: a child that follows its parent starts from memory, adapters on one base are scored
-    on the base in memory, anything else is loaded from its folder. All give the same bits, since a
-    checkpoint is stored in the precision that it has in memory.
-    """
+    """The engine of the local executor: what a plan asks for, of the one model that is in memory."""
 
     def __init__(
         self,
@@ -103,9 +78,9 @@ class LocalEngine:
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._serving = serving
-        self._in_memory: _ModelInMemory | None = None
-        self._classifier: tuple[str, Classifier] | None = None
-        self._readers: dict[str, Reader] = {}
+        self._models = CheckpointModels(
+            bases, precision=precision, trust_remote_code=trust_remote_code, stop_servers=self.stop_servers
+        )
         self._opened: dict[str, Backend] = {}
 
     def base_folder(self, base: str) -> Path | None:
@@ -124,8 +99,8 @@ class LocalEngine:
         if node.recipe.devices > 1:
             return self._tune_on_devices(node, operation, inputs, out, report)
         reload, parent = self._reader(node, inputs), inputs.parents[node.parent_key]
-        loaded = reload() if node.recipe.quantize else self._model(node.parent_key, parent, node)
-        self._in_memory = None  # from here on the parent's weights change
+        loaded = reload() if node.recipe.quantize else self._models.checkpoint(node.parent_key, parent, node)
+        self._models.forget()  # from here on the parent's weights change
         tuned = tune(
             loaded,
             operation.examples,
@@ -145,7 +120,8 @@ class LocalEngine:
         save(checkpoint, out)
         name_base(out, node.base.partition("+")[0])
         # What was trained on weights in 4 bits is scored on the weights as they are stored.
-        self._in_memory = None if checkpoint.quantize else _ModelInMemory(node.key, checkpoint)
+        if not checkpoint.quantize:
+            self._models.hold(node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
             "train_examples": len(operation.examples),
@@ -160,11 +136,11 @@ class LocalEngine:
 
     def _reader(self, node: StageNode, inputs: StageInputs) -> Callable[[], LoadedModel]:
         """Reads the parent of a stage as its recipe wants it in memory."""
-        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
+        weights, adapter = self._models.folders(node.parent_key, inputs.parents[node.parent_key], node)
 
         def read() -> LoadedModel:
-            self._let_go()
-            return self._load(weights, adapter, node, quantize=node.recipe.quantize)
+            self._models.let_go()
+            return self._models.read(weights, adapter, node, quantize=node.recipe.quantize)
 
         return read
 
@@ -172,8 +148,8 @@ class LocalEngine:
         self, node: StageNode, operation: StageData, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Have other processes train a stage; this one lets go of its model, for one of them needs its device."""
-        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
-        self._let_go()
+        weights, adapter = self._models.folders(node.parent_key, inputs.parents[node.parent_key], node)
+        self._models.let_go()
         with tempfile.TemporaryDirectory() as scratch:
             job = Job(
                 "tune",
@@ -191,7 +167,7 @@ class LocalEngine:
                 replayed=operation.replayed,
                 protected=operation.protected,
                 report_to=node.report_to,
-                chat_template=self._template_of(node.base),
+                chat_template=self._models.template(node.base),
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
@@ -205,8 +181,8 @@ class LocalEngine:
         started = time.monotonic()
 
         def whole(key: str) -> LoadedModel:
-            loaded = merge_adapter(self._model(key, inputs.parents[key], node))
-            self._in_memory = None
+            loaded = merge_adapter(self._models.checkpoint(key, inputs.parents[key], node))
+            self._models.forget()
             return loaded
 
         loaded, other = whole(node.parent_key), whole(blend.other_key)
@@ -215,17 +191,17 @@ class LocalEngine:
         assert merge is not None  # noqa: S101 - a mitigation between checkpoints has it
         merge(loaded.model, other.model, blend.fraction, **dict(blend.options), **start)
         save(loaded, out)
-        self._in_memory = _ModelInMemory(node.key, loaded)
+        self._models.hold(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
 
     def _bring(self, node: StageNode, external: External, inputs: StageInputs, out: Path) -> dict[str, Any]:
         """Have another program make the checkpoint, or read the one that it made; this one lets go of its model."""
         started = time.monotonic()
-        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
+        weights, adapter = self._models.folders(node.parent_key, inputs.parents[node.parent_key], node)
         base = self._bases[node.base]
         parent = ParentFiles(weights, adapter, base, node.base, self._precision, self._trust_remote_code)
         examples = inputs.tasks[external.stage.task].train if external.reads_data else ()
-        self._let_go()
+        self._models.let_go()
         with tempfile.TemporaryDirectory(dir=out) as scratch:
             notes = make_checkpoint(external, parent, examples, seed=node.seed, scratch=Path(scratch), out=out)
         about: dict[str, Any] = {"train_tokens": 0, "train_examples": len(examples), "external": True}
@@ -263,11 +239,11 @@ class LocalEngine:
             report(_writing_progress(node, written, texts, tokens, started))
 
         if devices > 1:
-            self._let_go()
+            self._models.let_go()
             with tempfile.TemporaryDirectory() as scratch:
                 job = Job(
                     "score",
-                    *self._folders(node.checkpoint_key, checkpoint or base.folder, node),
+                    *self._models.folders(node.checkpoint_key, checkpoint or base.folder, node),
                     self._precision,
                     task.name,
                     examples,
@@ -279,7 +255,7 @@ class LocalEngine:
                     measure=measure.name,
                     provenance=about,
                     measure_rounding=node.asks_twice,
-                    chat_template=self._template_of(node.base),
+                    chat_template=self._models.template(node.base),
                 )
                 score_on_devices(job, devices, watch)
         else:
@@ -343,10 +319,7 @@ class LocalEngine:
         if not base.is_classifier:
             gives = "log-probabilities" in BACKENDS.get(base.backend).abilities
             return OpenModel(self._open(node, model), gives_probabilities=gives, is_served=base.weights is None)
-        if self._classifier is None or self._classifier[0] != base.key:
-            self._let_go()
-            self._classifier = base.key, load_classifier(base.folder)
-        return OpenModel(classifier=self._classifier[1])
+        return OpenModel(classifier=self._models.classifier(base))
 
     @contextmanager
     def _asked(
@@ -365,19 +338,19 @@ class LocalEngine:
         folder, key = checkpoint or self._bases[node.base].folder, node.checkpoint_key
         title, own = node.checkpoint_title if node.chain else node.called, None
         if node.compared:
-            loaded = self._model(key, folder, node, to_train=False)
+            loaded = self._models.checkpoint(key, folder, node, to_train=False)
             own = own_sample(loaded, examples, measure=measure, task=node.task)
             del loaded
         if not self._servers.holds(key):
-            self._let_go()
-        folders = self._folders(key, folder, node)
+            self._models.let_go()
+        folders = self._models.folders(key, folder, node)
 
         def merge(out: Path) -> None:
-            save(merge_adapter(self._load(*folders, node)), out)
+            save(merge_adapter(self._models.read(*folders, node)), out)
             free_memory()
 
         try:
-            server = self._servers.open(key, title, folders, self._reader_of(node.base), merge)
+            server = self._servers.open(key, title, folders, self._models.reader(node.base), merge)
             about |= {"backend": SERVED_BY, "serve": self._servers.command}
             if own is not None:
                 known = parity(own, server)
@@ -408,16 +381,16 @@ class LocalEngine:
         folder = checkpoint or base.folder
 
         def read() -> LoadedModel:
-            return self._model(node.checkpoint_key, folder, node, to_train=False)
+            return self._models.checkpoint(node.checkpoint_key, folder, node, to_train=False)
 
-        return opens(CheckpointFiles(*self._folders(node.checkpoint_key, folder, node), self._precision, read))
+        return opens(CheckpointFiles(*self._models.folders(node.checkpoint_key, folder, node), self._precision, read))
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
         loaded = (
             self._whole_model(checkpoint, node)
             if node.space == "full"
-            else self._model(node.checkpoint_key, checkpoint, node)
+            else self._models.checkpoint(node.checkpoint_key, checkpoint, node)
         )
         result = hessian.curvature(
             loaded,
@@ -450,9 +423,9 @@ class LocalEngine:
 
     def _whole_model(self, checkpoint: Path, node: CurvatureNode | OverlapNode) -> LoadedModel:
         """A checkpoint in whose weights derivatives are taken: an adapter that does more than add to them is merged."""
-        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        loaded = self._models.checkpoint(node.checkpoint_key, checkpoint, node)
         if loaded.has_adapter and not hessian.merely_adds(loaded):
-            self._in_memory = None  # merging changes it
+            self._models.forget()  # merging changes it
             loaded = merge_adapter(loaded)
         return loaded
 
@@ -468,9 +441,9 @@ class LocalEngine:
     ) -> dict[str, Any]:
         """Measure how far a checkpoint is from its parent. Two models are in memory while it lasts."""
         started = time.monotonic()
-        weights, adapter = self._folders(node.parent_key, parent, node)
-        child = self._model(node.checkpoint_key, checkpoint, node)
-        before = self._load(weights, adapter, node)
+        weights, adapter = self._models.folders(node.parent_key, parent, node)
+        child = self._models.checkpoint(node.checkpoint_key, checkpoint, node)
+        before = self._models.read(weights, adapter, node)
         measurement = divergence(
             before,
             child,
@@ -484,77 +457,6 @@ class LocalEngine:
         free_memory()
         notes = {"score_tokens": node.tokens, "examples": len(task.test), "seconds": time.monotonic() - started}
         return notes | this_hardware().note()
-
-    def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
-        if self._in_memory is not None and self._in_memory.key == key and (self._in_memory.to_train or not to_train):
-            return self._in_memory.loaded
-        weights, adapter = self._folders(key, folder, node)
-        model = None if to_train else self._on_weights_in_memory(weights, adapter)
-        self._in_memory = self._classifier = None  # never two models in memory
-        loaded = self._in_template(model, node) if model else self._load(weights, adapter, node)
-        self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
-        return loaded
-
-    def _load(
-        self, weights: Path, adapter: Path | None, node: Node, *, quantize: Quantize | None = None
-    ) -> LoadedModel:
-        """A checkpoint of the node's base, read from its folders."""
-        self.stop_servers()  # which hold as much memory as they find
-        loaded = load(
-            weights,
-            adapter=adapter,
-            precision=self._precision,
-            quantize=quantize,
-            trust_remote_code=self._trust_remote_code,
-            allow_unused=self._bases[node.base].allow_unused,
-        )
-        return self._in_template(loaded, node)
-
-    def _in_template(self, loaded: LoadedModel, node: Node) -> LoadedModel:
-        """The model with the chat template and the ends of texts of its base, as all checkpoints of a base are asked.
-
-        A folder in the store may bear others: weights do not depend on what a base's files said when they were made.
-        """
-        reader = self._reader_of(node.base)
-        loaded.tokenizer.chat_template = reader.tokenizer.chat_template
-        if (written_by := getattr(loaded.model, "generation_config", None)) is not None:
-            written_by.eos_token_id = reader.stated_ends
-        return loaded
-
-    def _template_of(self, base: str) -> Any:
-        """The chat template of a base, or several by name; None where it has none."""
-        return self._reader_of(base).tokenizer.chat_template
-
-    def _reader_of(self, name: str) -> Reader:
-        if name not in self._readers:
-            base = self._bases[name]
-            self._readers[name] = load_reader(base.folder, base.adapter, trust_remote_code=self._trust_remote_code)
-        return self._readers[name]
-
-    def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
-        """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""
-        base = self._bases[node.base]
-        # The two of a divergence may be two bases.
-        if own := next((one for one in (base, *self._bases.values()) if one.key == key), None):
-            return folder, own.adapter
-        return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
-
-    def _let_go(self) -> None:
-        """Free the model in memory, and the memory of a server."""
-        self.stop_servers()
-        self._in_memory = self._classifier = None
-        free_memory()
-
-    def _on_weights_in_memory(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
-        """The model in memory with another adapter on top, where it has these weights."""
-        if self._in_memory is None or self._in_memory.weights != weights:
-            return None
-        return with_adapter(
-            self._in_memory.loaded,
-            adapter,
-            instead_of=self._in_memory.adapter,
-            trust_remote_code=self._trust_remote_code,
-        )
 
     def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
         """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""
