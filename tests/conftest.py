@@ -53,6 +53,12 @@ def _modules_stay_out_of_the_collector() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Copies of remote stores go where tests' other files go, not among the user's own."""
+    os.environ["CHAINTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tests check needs no power cut."""
