@@ -15,6 +15,7 @@ Writes one JSON, and prints one Markdown table.
 import argparse
 import gc
 import json
+import os
 import platform
 import random
 import subprocess
@@ -353,7 +354,12 @@ def two_processes(place: Place) -> Iterator[Line]:
         "print(alone(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))"
     )
     command = [sys.executable, "-c", code, str(place.folder), place.precision, str(place.sizes.items)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]  # noqa: S603 - our own
+    # On a CPU two that each take all threads would wait for each other.
+    threads = {} if _ON_GPU else {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // 2))}
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | threads)  # noqa: S603 - our own
+        for _ in range(2)
+    ]
     rates = [float(one.communicate(timeout=300)[0].split()[-1]) for one in both]
     yield Line(place.shape, "scoring, bbq, two processes", "chaintune", sum(rates), "items/s")
 
