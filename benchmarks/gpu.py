@@ -419,7 +419,7 @@ def table(lines: Sequence[Line]) -> str:
     """The lines in Markdown."""
     rows = ["| shape | part | contender | rate | % of peak | GB | |", "| --- " * 7 + "|"]
     for one in lines:
-        rate = "" if one.rate is None else f"{one.rate:,.1f} {one.unit}"
+        rate = "" if one.rate is None else f"{one.rate:{',.1f' if one.rate >= 10 else '.3g'}} {one.unit}"
         share = "" if one.share is None else f"{100 * one.share:.0f}"
         size = "" if one.gigabytes is None else f"{one.gigabytes:.1f}"
         rows.append(f"| {one.shape} | {one.part} | {one.contender} | {rate} | {share} | {size} | {one.note} |")
