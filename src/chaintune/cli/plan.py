@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from chaintune.runs.session import Session
     from chaintune.study.study import Study
 
-_MOST_SHOWN = 500
+_MOST_SHOWN = 30
+_PLAIN_WIDTH, _OTHER_COLUMNS = 118, 26
+_GUESSED = "guessed from this machine's matrix products"
 
 
 @expand_dataclasses
@@ -37,17 +42,19 @@ def plan(
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="How long it would take on a cluster: '8 gpu 80GB', '2 node 4 gpu 80GB' or '16 cpu 64GB'.",
+            help="How long it would take on a cluster: '8 h100', '2 node 4 a100 80GB' or '16 cpu 64GB'.",
             show_default=False,
         ),
     ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show every node, not only the first.")] = False,
 ) -> int:
-    """Show what a study would train and score, what is shared, and the time and disk it takes.
+    """Show what a study would train and score, what is shared, and the time, memory and disk it takes.
 
     Nothing is trained; a base that is a GGUF file is unpacked into the store once. The time comes from finished work
     of the same kind in the store (model, method, precision, measure), or, where there is none, from a short measurement
-    of this machine's matrix products. A cluster's time comes from the same rates, each job starting as soon as what it
-    reads is there and the cluster has room.
+    of this machine's matrix products. A cluster's time comes from work that was finished on such a device, or, where
+    there is none, of a GPU from its data sheet, each job starting as soon as what it reads is there and the cluster has
+    room.
 
     With --power it shows instead what the study could tell: how likely a loss of 5 and of 10 points would be shown, of
     each task and of one group of each dimension, and how many examples and seeds four cases of five take.
@@ -78,19 +85,22 @@ def plan(
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
     ahead = forecast(session.plan, session.store, rates, entry_keys(session.bases.values()))
-    on_cluster = _makespan(session, rates, machines) if machines else None
+    on_cluster = _on_cluster(session, rates, machines, largest) if machines else None
     asked = server_work(session.plan, session.store, {**session.bases, **session.judges}, session.tasks)
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
         plain |= {"servers": [asdict(one) for one in asked]} if asked else {}
-        echo(json.dumps(plain | ({"schedule": on_cluster.to_dict()} if on_cluster else {}), indent=2))
+        echo(json.dumps(plain | ({"schedule": on_cluster[0].to_dict()} if on_cluster else {}), indent=2))
         return 0
-    print_tables(_plan_tables(session.plan))
-    echo(_to_do(session.plan, ahead))
+    weights = {name: parameters_of(base) for name, base in session.bases.items()}
+    for line in _summary(session, ahead, weights):
+        echo(line)
     for one in asked:
         echo(f"to be asked of {one}")
-    if on_cluster and machines:
-        echo(_on_cluster(on_cluster, session.plan, machines))
+    if on_cluster:
+        echo(_cluster_line(*on_cluster, keep=session.plan.keep))
+    echo("")
+    print_tables([_nodes(session.plan, whole=show_all)])
     return 0
 
 
@@ -121,13 +131,12 @@ def _show_power(study: "Study", flags: PowerFlags, *, as_json: bool) -> None:
     echo(assumptions(flips, seeds))
 
 
-def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makespan":
-    """The makespan of what is pending, on a cluster."""
-    import torch
-
+def _on_cluster(session: "Session", rates: "Rates", cluster: "Cluster", largest: int) -> tuple["Makespan", str]:
+    """The makespan of what is pending, on a cluster, and where its time comes from; NaN where nobody knows."""
     from chaintune.execution.cluster_spec import check_fits
-    from chaintune.execution.estimate import node_seconds
+    from chaintune.execution.estimate import node_seconds, rates_elsewhere
     from chaintune.execution.makespan import makespan
+    from chaintune.execution.probe import REACHED_SHARE, rates_at
     from chaintune.execution.requests import requests_of
     from chaintune.execution.run import pending_nodes
     from chaintune.execution.sizing import parameters_of
@@ -136,79 +145,108 @@ def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makesp
     request_of = requests_of(plan, any_gpu=cluster.has_gpus)
     weights = {name: parameters_of(base) for name, base in session.bases.items()}
     check_fits(plan, cluster, request_of=request_of, weights=weights, precision=session.precision)
-    threads = torch.get_num_threads()
-    return makespan(
+    operations, source = cluster.operations(session.precision)
+    there = rates_elsewhere(rates, cluster.hardware, *rates_at(operations, largest))
+    pending = pending_nodes(plan, store)
+    seconds = node_seconds(
+        there,
+        on=lambda node: cluster.hardware_of(request_of(node)),
+        power=lambda node: cluster.units_of(request_of(node)) / there.here.units,
+    )
+    made = makespan(
         plan,
         cluster,
-        pending=pending_nodes(plan, store),
-        seconds=node_seconds(
-            rates,
-            on=lambda node: cluster.hardware_of(request_of(node)),
-            power=lambda node: cluster.power_of(request_of(node), threads=threads),
-        ),
+        pending=pending,
+        seconds=seconds,
         request_of=request_of,
         present=[node.key for node in plan.stages if store.has(node.kind, node.key)],
     )
+    kinds = {there.measured(node.work, cluster.hardware).nodes > 0 for node in pending if node.tokens}
+    guess = _GUESSED if there is rates else f"guessed at {REACHED_SHARE:.0%} of {source}"
+    measured = "measured on earlier work on such a device"
+    return made, " and ".join(([measured] if True in kinds else []) + ([guess] if False in kinds else []))
 
 
-def _plan_tables(plan: "Plan") -> list["Table"]:
+def _nodes(plan: "Plan", *, whole: bool) -> "Table":
+    """The nodes, a line each."""
     from chaintune.report.tables import Table
 
-    counts = plan.counts()
-    nodes = tuple((node.kind, node.title, f"{node.tokens:,}") for node in plan.nodes[:_MOST_SHOWN])
-    more = f"And {len(plan.nodes) - _MOST_SHOWN:,} more; --json has all." if len(plan.nodes) > _MOST_SHOWN else ""
-    return [
-        Table("Nodes, in the order in which they run", more, ("kind", "what", "tokens"), nodes),
-        Table(
-            "Shared and not shared",
-            "Not shared: every chain trained and scored from its base on its own.",
-            ("", "shared", "not shared"),
-            (
-                ("stages", str(counts["stages_shared"]), str(counts["stages_unshared"])),
-                ("scores", str(counts["scores_shared"]), str(counts["scores_unshared"])),
-            ),
-        ),
-    ]
+    shown = plan.nodes if whole else plan.nodes[:_MOST_SHOWN]
+    left = len(plan.nodes) - len(shown)
+    room = (shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_WIDTH) - _OTHER_COLUMNS
+    nodes = tuple((node.kind, _clipped(node.title, room), f"{node.tokens:,}") for node in shown)
+    more = f"And {left:,} more; --all shows them, --json has all." if left else ""
+    return Table("Nodes, in the order in which they run", more, ("kind", "what", "tokens"), nodes)
 
 
-def _to_do(plan: "Plan", ahead: "Forecast") -> str:
-    from chaintune.cli.amounts import duration
+def _clipped(text: str, room: int) -> str:
+    """A text of at most so many letters: its end says what is measured, its beginning of what."""
+    half = max(room - 3, 2) // 2
+    return text if len(text) <= room else f"{text[:half]}...{text[-half:]}"
 
+
+def _summary(session: "Session", ahead: "Forecast", weights: Mapping[str, int]) -> list[str]:
+    """What is to be done, and the time, memory and disk that it takes, a line each."""
+    from chaintune.cli.amounts import duration, size_shown
+    from chaintune.execution.cluster_spec import least_bytes
+
+    plan = session.plan
+    counts, stages, scores = plan.counts(), number_of(ahead.stages, "stage"), number_of(ahead.scores, "score")
     seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}{_origin(ahead)}"
-    copies = f", beside {ahead.base_bytes / 1e9:.2f} GB that unpacked bases take there now" if ahead.base_bytes else ""
     further = (
         (plan.curvatures, "curvature", ""),
         (plan.divergences, "divergence", ""),
         (plan.commands, "stage that a command makes", "stages that commands make"),
     )
     left = [number_of(len(part), one, several) for part, one, several in further if part]
-    uncounted = f"not counted: {' and '.join(left)}; " if left else ""
+    uncounted = f"; not counted: {' and '.join(left)}" if left else ""
+    memory = max((least_bytes(node, weights[node.base], session.precision) for node in plan.nodes), default=0)
     held = max((node.held_bytes for node in plan.stages), default=0)
     beside = f"; beside its model a stage holds up to {held / 1e6:.1f} MB of what its parent predicts" if held else ""
-    stages, scores = number_of(ahead.stages, "stage"), number_of(ahead.scores, "score")
-    return (
-        f"to do: {stages} ({ahead.train_tokens:,} tokens), {scores} ({ahead.score_tokens:,} tokens); time {seconds}; "
-        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free{copies}{beside}"
-    )
+    shared = f"{counts['stages_shared']:,} stages and {counts['scores_shared']:,} scores in all"
+    alone = f"{counts['stages_unshared']:,} and {counts['scores_unshared']:,} if every chain began at its base alone"
+    return [
+        f"to do: {stages} ({ahead.train_tokens:,} tokens), {scores} ({ahead.score_tokens:,} tokens)",
+        f"sharing: {shared}; {alone}",
+        f"time: {seconds}{uncounted}",
+        f"memory: {size_shown(memory)} or more for weights and what tuning adds; activations come on top{beside}",
+        _disk(session, ahead),
+    ]
+
+
+def _disk(session: "Session", ahead: "Forecast") -> str:
+    """What checkpoints take of the disk, with what another `keep` would take where that is more than there is."""
+    from chaintune.store.store import is_url
+
+    keep, needed = session.plan.keep, {name: f"{size / 1e9:.2f} GB" for name, size in ahead.added_bytes.items()}
+    copies = f"; unpacked bases take {ahead.base_bytes / 1e9:.2f} GB there already" if ahead.base_bytes else ""
+    line = f"disk: {needed[keep]} of {ahead.free_bytes / 1e9:.0f} GB free, keep: {keep}{copies}"
+    if is_url(session.store.address) or ahead.added_bytes[keep] <= ahead.free_bytes:
+        return line
+    others = " and ".join(f"'keep: {name}' would take {size}" for name, size in needed.items() if name != keep)
+    return f"{line}\nWARNING: that does not fit, and run will not begin; {others}"
 
 
 def _origin(ahead: "Forecast") -> str:
-    measured, guessed = "measured on earlier work of the same kind", "guessed from this machine's matrix products"
+    measured = "measured on earlier work of the same kind"
     if math.isnan(ahead.measured_share):
         return ""
     if 0 < ahead.measured_share < 1:
-        return f" ({ahead.measured_share:.0%} of it {measured}, the rest {guessed})"
-    return f" ({measured if ahead.measured_share else guessed})"
+        return f" ({ahead.measured_share:.0%} of it {measured}, the rest {_GUESSED})"
+    return f" ({measured if ahead.measured_share else _GUESSED})"
 
 
-def _on_cluster(makespan: "Makespan", plan: "Plan", cluster: "Cluster") -> str:
+def _cluster_line(makespan: "Makespan", origin: str, *, keep: str) -> str:
     from chaintune.cli.amounts import duration
 
-    unit = "GPU" if cluster.has_gpus else "core"
-    as_fast = "as fast as this machine" if cluster.has_gpus else "as fast as one of this machine's"
+    disk = f"disk {makespan.disk_bytes / 1e9:.2f} GB at most, keep: {keep}"
+    if math.isnan(makespan.makespan_seconds):
+        return (
+            f"on {makespan.cluster}: time unknown, as nothing was measured on such a device yet; name the GPU, as in "
+            f"'8 h100', or its rate, as in '8 gpu 400TFLOPS'; {disk}"
+        )
+    unit = "GPU" if makespan.unit == "gpu" else "core"
     return (
-        f"on {makespan.cluster}: about {duration(makespan.makespan_seconds)}, {makespan.unit_hours:,.1f} {unit}-hours; "
-        f"disk {makespan.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
-        f"Where nothing was measured on a {unit}, it is taken to be {as_fast}, several as that many times as fast; "
-        "starting workers, loading and saving are not counted."
+        f"on {makespan.cluster}: about {duration(makespan.makespan_seconds)}, {makespan.unit_hours:,.1f} {unit}-hours"
+        f"{f' ({origin})' if origin else ''}; {disk}; starting workers, loading and saving are not counted"
     )

@@ -4,7 +4,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from chaintune.execution.hardware import CPU, Hardware, hardware_of
 from chaintune.execution.run import pending_nodes
@@ -12,6 +12,7 @@ from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records.generation import GENERATION
 from chaintune.store.store import Entry, Store
+from chaintune.study.study import Keep
 
 # Of the rate at which texts are read, what is reached where they are written: each token waits for the one before.
 _WRITING_SHARE = 0.1
@@ -44,6 +45,7 @@ class Forecast:
         measured_share: of the seconds, by rates of finished work of the same kind; NaN where there is nothing to do.
         train_rate, score_rate: of one process of this machine.
         disk_bytes: the most that the plan's checkpoints take at any one time.
+        added_bytes: `keep` -> the most that the checkpoints of what is still to be computed take at any one time.
         base_bytes: that bases which were unpacked into the store take there.
         free_bytes: at the store.
     """
@@ -57,6 +59,7 @@ class Forecast:
     train_rate: Rate
     score_rate: Rate
     disk_bytes: int
+    added_bytes: Mapping[Keep, int]
     base_bytes: int
     free_bytes: int
 
@@ -129,6 +132,20 @@ def rates_of(
     return Rates(here, done, {"stage": train_rate, "score": score_rate})
 
 
+def rates_elsewhere(rates: Rates, device: Hardware, train: Rate, score: Rate) -> Rates:
+    """The rates of a device: this machine's where it has such a one, else what was measured on such, or the guesses.
+
+    Args:
+        rates: of this machine.
+        device: one unit of it.
+        train: a guess of the rate of training; unknown where nobody has any.
+        score: the same of scoring.
+    """
+    if rates.here.is_like(device):
+        return rates
+    return replace(rates, here=device, guessed={"stage": train, "score": score})
+
+
 def forecast(plan: Plan, store: Store, rates: Rates, base_entries: Iterable[str] = ()) -> Forecast:
     """What a run of the plan on this machine would take now.
 
@@ -159,6 +176,7 @@ def forecast(plan: Plan, store: Store, rates: Rates, base_entries: Iterable[str]
         train_rate=rates.of("stage"),
         score_rate=rates.of("score"),
         disk_bytes=plan.disk_bytes,
+        added_bytes={keep: plan.added_bytes(pending, keep=keep) for keep in get_args(Keep)},
         base_bytes=sum(entry.size_bytes for key in base_entries if (entry := store.peek("base", key))),
         free_bytes=shutil.disk_usage(store.root).free,
     )

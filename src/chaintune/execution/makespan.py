@@ -1,6 +1,7 @@
 """How long the pending jobs of a plan take on a cluster: a list schedule, jobs first in the plan first. Pure."""
 
 import heapq
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from graphlib import TopologicalSorter
@@ -18,7 +19,8 @@ class Makespan:
 
     Attributes:
         cluster: in words.
-        makespan_seconds: from the first start to the last end; starting workers, loading and saving are not counted.
+        makespan_seconds: from the first start to the last end, NaN where a job's time is not known; starting workers,
+            loading and saving are not counted.
         unit: `gpu` or `core`.
         unit_hours: GPUs, or cores where there is no GPU, times the hours that jobs hold them.
         disk_bytes: the most that checkpoints take at any one time.
@@ -31,8 +33,10 @@ class Makespan:
     disk_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `plan --cluster --json` prints it."""
-        return asdict(self)
+        """Plain data, as `plan --cluster --json` prints it; None for what is not known."""
+        plain = asdict(self)
+        unknown = [name for name in ("makespan_seconds", "unit_hours") if math.isnan(plain[name])]
+        return plain | dict.fromkeys(unknown)
 
 
 def makespan(

@@ -10,7 +10,7 @@ from chaintune.models.precision import Precision, default_device, dtype_of
 # Multiply-adds a weight and token: one forward, two backward, two operations each (Kaplan et al. 2020, 2.1).
 _TRAIN_OPERATIONS, _SCORE_OPERATIONS = 6, 2
 # What tuning reaches of the matrix products' rate; benchmarks/training.py prints the share it measures.
-_REACHED_SHARE = 0.4
+REACHED_SHARE = 0.4
 _SIZE = 1024
 _SECONDS = 0.2
 
@@ -22,8 +22,18 @@ def probed_rates(parameters: int, precision: Precision) -> tuple[Rate, Rate]:
         parameters: of the model.
         precision: of its weights.
     """
-    operations = _operations_per_second(precision) * _REACHED_SHARE / max(parameters, 1)
-    return Rate(operations / _TRAIN_OPERATIONS), Rate(operations / _SCORE_OPERATIONS)
+    return rates_at(_operations_per_second(precision), parameters)
+
+
+def rates_at(operations: float, parameters: int) -> tuple[Rate, Rate]:
+    """Tokens a second of tuning and of scoring a model, where so many operations of matrix products a second are done.
+
+    Args:
+        operations: a second, measured or of a data sheet; NaN where it is not known.
+        parameters: of the model.
+    """
+    reached = operations * REACHED_SHARE / max(parameters, 1)
+    return Rate(reached / _TRAIN_OPERATIONS), Rate(reached / _SCORE_OPERATIONS)
 
 
 def _operations_per_second(precision: Precision) -> float:

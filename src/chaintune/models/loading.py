@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError, number_of
+from chaintune.files.reading import first_bytes
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted, without_noise
 from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
@@ -32,6 +34,8 @@ _SAMPLING = (
     "encoder_repetition_penalty", "length_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens",
     "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias", "guidance_scale",
 )  # fmt: skip
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -292,7 +296,8 @@ def dequantise(gguf: Path, out: Path) -> None:
     if find_spec("gguf") is None:
         raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    with opening(f"model {gguf}", "transformers cannot read this GGUF file"), _without_report():
+    _log.warning("%s (%.0f MB) is unpacked into the store, once", gguf.name, gguf.stat().st_size / 1e6)
+    with opening(f"model {gguf}", "transformers cannot read this GGUF file"), _without_report(), _telling(gguf):
         tokenizer = AutoTokenizer.from_pretrained(**where)
         quantisation = GgufConfig(dequantize=True)
         model, about = AutoModelForCausalLM.from_pretrained(
@@ -304,9 +309,32 @@ def dequantise(gguf: Path, out: Path) -> None:
         )
     check_whole(model, about, gguf, ())
     megabytes = sum(weight.numel() for weight in model.parameters()) * 4 / 1e6
-    _log.warning("%s is unpacked into the store, once: %.0f MB", gguf.name, megabytes)
+    _log.warning("%s takes %.0f MB there in fp32", gguf.name, megabytes)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+@contextmanager
+def _telling(file: Path) -> Iterator[None]:
+    """Log now and then how many of a GGUF file's weights are unpacked; transformers calls gguf's function for each."""
+    import gguf
+
+    whole = int.from_bytes(first_bytes(file, 16)[8:], "little")
+    unpack, told, done = gguf.dequantize, time.monotonic(), 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal told, done
+        done += 1
+        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            _log.warning("%s: %d of %d weights are unpacked", file.name, done, whole)
+        return unpack(*arguments)
+
+    gguf.dequantize = counted
+    try:
+        yield
+    finally:
+        gguf.dequantize = unpack
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:

@@ -1,7 +1,9 @@
-"""`chaintune plan --cluster` on the command line."""
+"""`chaintune plan` on the command line: its summary, its nodes, `--cluster`."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,23 +36,42 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
 
 
 def test_a_makespan_is_beside_the_forecast(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    plain = planned(capsys, *places, "--cluster", "4 gpu 80GB")
-    schedule, forecast = plain["schedule"], plain["forecast"]
-    assert schedule["cluster"] == "4 GPUs of 80 GB"
-    assert forecast["seconds"] / 4 <= schedule["makespan_seconds"] < forecast["seconds"]
+    schedule = planned(capsys, *places, "--cluster", "4 h100")["schedule"]
+    assert schedule["cluster"] == "4 H100s of 80 GB"
     assert schedule["unit"] == "gpu"
-    assert schedule["unit_hours"] == pytest.approx(forecast["seconds"] / 3600)
+    assert schedule["unit_hours"] / 4 < schedule["makespan_seconds"] / 3600 < schedule["unit_hours"]
     assert schedule["disk_bytes"] > 0
+    plain = planned(capsys, *places, "--cluster", "1 h100 1TFLOPS")
+    slow, tokens = plain["schedule"], plain["forecast"]
+    assert slow["unit_hours"] > schedule["unit_hours"], "the rate that is named counts"
+    assert tokens["seconds"] > 0
     assert "schedule" not in planned(capsys, *places)
 
 
-def test_in_text_it_says_time_device_hours_and_disk(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*places, "--cluster", "16 cpu") == 0
-    text = capsys.readouterr().out
-    assert "on 16 cores: about " in text
-    assert " core-hours; disk " in text
+def test_no_rate_of_this_machine_stands_under_the_name_of_another(
+    places: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule = planned(capsys, *places, "--cluster", "4 gpu 80GB")["schedule"]
+    assert (schedule["makespan_seconds"], schedule["unit_hours"]) == (None, None)
     assert run(*places, "--cluster", "1 gpu") == 0
-    assert " GPU-hours; disk " in capsys.readouterr().out
+    assert "on 1 GPU: time unknown, as nothing was measured on such a device yet" in capsys.readouterr().out
+
+
+def test_the_summary_comes_first(
+    places: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaintune.cli.plan._MOST_SHOWN", 3)
+    assert run(*places, "--cluster", "16 cpu") == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = ["to do", "sharing", "time", "memory", "disk", "on 16 cores"]
+    assert [line.partition(":")[0] for line in lines[:6]] == words
+    assert " core-hours (guessed from this machine's matrix products); disk " in lines[5]
+    assert "And 11 more; --all shows them, --json has all." in lines
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    assert run(*places, "--all") == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) > len(lines)
+    assert "WARNING: that does not fit, and run will not begin; 'keep: final' would take" in text
 
 
 @pytest.mark.parametrize(
