@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
@@ -27,6 +30,8 @@ from chaintune.tasks.prompts import continuation
 
 # A tokenizer holds ten times what is kept of a text while it works, so texts go to it in portions.
 _CHUNK_EXAMPLES = 2048
+# Some 1.5 kB each.
+_KEPT_EXAMPLES = 100_000
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +82,10 @@ class _SpecialTokens:
         return self.bos.sub("", prompt) if self.bos else prompt
 
 
+_digests: WeakKeyDictionary[PreTrainedTokenizerBase, str] = WeakKeyDictionary()
+_read_before: dict[tuple[str, int, _SpecialTokens, str], dict[int, tuple[Example, Encoded]]] = {}
+
+
 def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Encoded]:
     """Token ids of every example, in the order of the examples.
 
@@ -99,12 +108,34 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
         The treatment of empty prompts and of merged tokens agrees with `lm-evaluation-harness`
         (`_encode_pair`) wherever the prompt's own tokens survive.
     """
-    texts = [as_read(tokenizer, example) for example in examples]
     special = _special_tokens(tokenizer)
-    encoded: list[Encoded] = []
-    for start in range(0, len(texts), _CHUNK_EXAMPLES):
-        encoded += _encode_chunk(tokenizer, texts[start : start + _CHUNK_EXAMPLES], special)
-    return encoded
+    known = _known_to(tokenizer, special, room_for=len(examples))
+    fresh = list({id(example): example for example in examples if id(example) not in known}.values())
+    for start in range(0, len(fresh), _CHUNK_EXAMPLES):
+        chunk = fresh[start : start + _CHUNK_EXAMPLES]
+        texts = [as_read(tokenizer, example) for example in chunk]
+        encoded = _encode_chunk(tokenizer, texts, special)
+        known |= {id(example): (example, own) for example, own in zip(chunk, encoded, strict=True)}
+    return [known[id(example)][1] for example in examples]
+
+
+def _known_to(
+    tokenizer: PreTrainedTokenizerBase, special: _SpecialTokens, *, room_for: int
+) -> dict[int, tuple[Example, Encoded]]:
+    """Examples by identity that a tokenizer of the same content has read before, where there is room for more.
+
+    A run asks each checkpoint of a base the same examples, and reads them to size its stages before. The dictionary
+    holds the examples too, so that no other object takes their identity.
+    """
+    if tokenizer not in _digests:
+        content = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else uuid4().hex
+        _digests[tokenizer] = sha256(content.encode()).hexdigest()
+    way = (_digests[tokenizer], len(tokenizer), special, repr(tokenizer.chat_template))
+    known = _read_before.setdefault(way, {})
+    if sum(map(len, _read_before.values())) + room_for > _KEPT_EXAMPLES:
+        _read_before.clear()
+        _read_before[way] = known = {}
+    return known
 
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[int, ...]]:

@@ -1,7 +1,8 @@
 """What is read and what is predicted, for tokenizers of several kinds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer
 
 from chaintune.errors import DataError
+from chaintune.models import encoding
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
 from chaintune.records import Choices, Example, examples_digest
 from chaintune.scoring.measures.choice import MEASURE
@@ -40,6 +42,29 @@ def test_prefix_and_choice_are_the_tokens_of_the_whole_text(kind: tiny.Tokens) -
         (encoded,) = encode_examples(TOKENIZERS[kind], [example])
         for choice, tokens in zip(example.choices.texts, encoded.continuations, strict=True):
             assert list(encoded.prefix + tokens) == TOKENIZERS[kind](example.prompt_text + choice)["input_ids"]
+
+
+def test_tokenizers_of_one_content_read_an_example_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    chunk = encoding._encode_chunk
+
+    def counted(tokenizer: Any, examples: Sequence[Example], special: Any) -> list[Encoded]:
+        read.extend(example.id for example in examples)
+        return chunk(tokenizer, examples, special)
+
+    monkeypatch.setattr(encoding, "_encode_chunk", counted)
+    examples = tiny.examples(4)
+    first = encode_examples(tiny.make_tokenizer("byte-level"), [*examples, examples[0]])
+    again = encode_examples(other := tiny.make_tokenizer("byte-level"), examples[::-1])
+    assert read == [example.id for example in examples]
+    assert first == [*again[::-1], again[-1]]
+    other.chat_template = "{{ messages[0].content }}"
+    assert encode_examples(other, examples[:1]) == first[:1]
+    encode_examples(WITH_BOS, examples[:1])
+    assert len(read) == 6  # another template or tokenizer may read it otherwise
+    monkeypatch.setattr(encoding, "_KEPT_EXAMPLES", 5)
+    encode_examples(other, examples[:1])
+    assert len(read) == 7  # what was kept had to make room
 
 
 def test_bos_is_read_where_the_tokenizer_puts_one() -> None:
