@@ -12,26 +12,53 @@ from pathlib import Path
 from typing import Any
 
 import typer
+import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
+from chaintune.study.json_schema import Schema, study_schema
 from chaintune.tuning.mitigations import MITIGATIONS
 
 FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
 # Beside the public door; each shows what its `__all__` names and what no page before it has shown.
 ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "hessian")
-FIRST = ("command-line", "python")
+FIRST = ("command-line", "study-file", "python")
+SECTIONS = {
+    "task": "`tasks.NAME`: one task",
+    "columns": "`tasks.NAME.columns`: the columns of your own data",
+    "split": "`tasks.NAME.split`, of a data set with several",
+    "recipe": "`recipe`: how a stage trains",
+    "curvature": "`curvature`",
+    "serve": "`serve`",
+    "external": "`external`: a step of a chain that another program trains",
+}
 HELP_WIDTH = 84
+SIGNS = {"exclusiveMinimum": "&gt;", "minimum": "&ge;", "exclusiveMaximum": "&lt;", "maximum": "&le;"}
+WORDS = {
+    "integer": "a whole number", "number": "a number", "boolean": "`true` or `false`", "object": "a mapping",
+    "string": "text", "array": "a list", "null": "",
+}  # fmt: skip
+STUDY_FILE = """\
+Every key, made of the schema that checks it. What is not written has its default; an empty cell is none. Editors complete
+these keys and mark wrong ones: run `chaintune schema > study.schema.json` beside the study file, and write into it the comment
+
+```yaml
+# yaml-language-server: $schema=study.schema.json
+```
+
+Visual Studio Code with its YAML extension reads that comment, and so do others. `chaintune init FILE` writes a study file
+with it for your own data, and `chaintune plan` says the rest: what depends on other keys, on data and on models."""
 ROOT = Path(__file__).parents[1]
 SHOWN = re.compile(r"(?<=\n)(?:README\.md: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made, not written."""
-    pages = {"command-line": command_line(), "python": python()} | dict(rooms()) | {"mitigations": mitigations()}
+    pages = {"command-line": command_line(), "study-file": study_file(), "python": python()}
+    pages |= dict(rooms()) | {"mitigations": mitigations()}
     for name, text in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
@@ -102,6 +129,51 @@ def helps(command: Any, path: str) -> Iterable[tuple[str, str]]:
         yield path, command.get_help(context).strip()
     for name, inner in getattr(command, "commands", {}).items():
         yield from helps(inner, f"{path} {name}")
+
+
+def study_file() -> str:
+    """Every key of a study file, made of the schema by which editors check one."""
+    schema = study_schema()
+    parts = ["# Study file", STUDY_FILE, "## Keys at the top", keys_of(schema)]
+    for name, part in schema["$defs"].items():
+        title = SECTIONS.get(name) or f"`mitigations`: `{name.removeprefix('mitigation_')}`"
+        parts += [f"## {title}", keys_of(part)]
+    return "\n\n".join(parts) + "\n"
+
+
+def keys_of(schema: Schema) -> str:
+    """A table of the keys of a mapping."""
+    rows = ["| key | type | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
+    for key, own in schema["properties"].items():
+        default = "needed" if key in schema.get("required", ()) else shown(own["default"]) if "default" in own else ""
+        cells = (f"`{key}`", typed(own), default, own["description"], shown(own["examples"][0]))
+        rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join(rows)
+
+
+def shown(value: Any) -> str:
+    """A value as a study file has it; nothing where there is none."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).removesuffix("\n...\n").strip()
+    return "" if value in (None, "", [], {}) else f"`{text}`"
+
+
+def typed(schema: Schema) -> str:
+    """What may stand there, in words."""
+    if "anyOf" in schema:
+        ways = list(dict.fromkeys(filter(None, map(typed, schema["anyOf"]))))
+        alone = [way for way in ways if f"a list of {way}" in ways]
+        several = [f"{way}, one or several" if way in alone else way for way in ways]
+        return " or ".join(way for way in several if way.removeprefix("a list of ") not in alone)
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]) if value is not None)
+    if "$ref" in schema:
+        return f"keys of {schema['$ref'].rpartition('/')[2]}"
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        limits = [f"{sign} {schema[name]:,}" for name, sign in SIGNS.items() if name in schema]
+        return " ".join([WORDS[kind], " and ".join(limits)]).strip()
+    items = typed(schema["items"]) if kind == "array" and "items" in schema else ""
+    return f"a list of {items}" if items else WORDS.get(kind if isinstance(kind, str) else "string", "")
 
 
 def python() -> str:

@@ -82,6 +82,16 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     assert "chaintune.tuning.mitigations.ewc.EWC" in text_of(site / "reference" / "mitigations.html")
 
 
+def test_the_reference_has_every_key_of_a_study_file(site: Path) -> None:
+    from chaintune.study.json_schema import study_schema
+
+    schema, page = study_schema(), (site / "reference" / "study-file.html").read_text(encoding="utf-8")
+    for part in (schema, *schema["$defs"].values()):
+        for key in part["properties"]:
+            assert f"<td><code>{key}</code></td>" in page, key
+    assert page.count("<tr>") > 150
+
+
 def test_each_of_several_fields_has_its_own_entry(site: Path) -> None:
     shown = text_of(site / "reference" / "records.html")
     assert re.search(r"before\s*\(Estimate\)\s*–\s*mean item score under each checkpoint", shown)

@@ -35,6 +35,7 @@ from chaintune.cli.policy import policy
 from chaintune.cli.report import report
 from chaintune.cli.rescore import rescore
 from chaintune.cli.run import run
+from chaintune.cli.schema import schema
 from chaintune.cli.score import score
 from chaintune.cli.status import status
 from chaintune.cli.store import store
@@ -51,7 +52,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, order, plan, status, report, tasks, score, rescore, compare, audit, curvature, card):
+for command in (run, order, plan, status, report, tasks, score, rescore, compare, audit, curvature, card, schema):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")

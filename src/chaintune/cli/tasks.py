@@ -1,5 +1,7 @@
 """`chaintune tasks`: the tasks that are known, or one of them in detail."""
 
+import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,6 +11,8 @@ from chaintune.cli.options import AsJson
 from chaintune.cli.output import echo
 from chaintune.cli.power import PowerFlags, assumptions, power_json, power_table
 from chaintune.errors import ConfigError, number_of
+
+_WIDTHS = (15, 10, 14, 19, 14, 18)
 
 
 @expand_dataclasses
@@ -30,6 +34,8 @@ def tasks(
     seeds: Annotated[int, typer.Option(min=1, max=20, help="With --power: how many seeds would be trained.")] = 1,
 ) -> int:
     """List the known tasks, or show one: counts per group, three rendered prompts, source and licence.
+
+    The list says of each task whether its data are on this machine, and where; nothing is read or fetched for that.
 
     With --power: what a comparison on it could show, and how many examples and seeds that takes.
 
@@ -57,7 +63,7 @@ def tasks(
             echo(assumptions(flips, seeds))
         return 0
     if name is None:
-        echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(known_tasks.names()))
+        echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(_listed(known_tasks.names())))
         return 0
     hidden = known_tasks.is_offensive(name) and not show_offensive
     shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)
@@ -86,3 +92,42 @@ def tasks(
         echo(f"Prompts{answered} (they may offend):\n")
         echo("\n\n".join(shown.prompts))
     return 0
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """A line for each task, and where data were looked for."""
+    from chaintune.tasks.places import DATA_VARIABLE, at_hand
+    from chaintune.tasks.registry import definition
+
+    lines = [_line("task", "role", "rows", "dimensions", "licence", "data")]
+    wheels = set[str]()
+    for name in names:
+        task = definition(name)
+        rows = [f"{task.rows[part]:,}" for part in ("all", "train", "test") if part in task.rows]
+        here = at_hand(task.places) if task.places else ""
+        wheels |= {task.places.wheel} if task.places and task.places.wheel else set()
+        data = (here or "not here") if task.places else "not known"
+        licence = task.licence.partition(" (")[0]
+        lines.append(_line(name, task.role, " + ".join(rows), _dimensions(task.dimensions), licence, data))
+    folder = os.environ.get(DATA_VARIABLE, "not set")
+    return [
+        *lines,
+        "",
+        f"Looked in: {DATA_VARIABLE} ({folder}), the wheels {', '.join(sorted(wheels))}, the Hub's cache.",
+        "What is not here is fetched from the Hub where the network allows it; 'chaintune tasks NAME' shows one.",
+    ]
+
+
+def _line(*cells: str) -> str:
+    """A row of the list, at most 100 letters wide; what is longer than its column is cut."""
+    cut = (cell if len(cell) <= width else f"{cell[: width - 1]}." for cell, width in zip(cells, _WIDTHS, strict=True))
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cut, _WIDTHS, strict=True)).rstrip()
+
+
+def _dimensions(names: Sequence[str]) -> str:
+    """As many dimensions as there is room for, and the number of the others."""
+    for shown in range(len(names), 0, -1):
+        more = [f"+{len(names) - shown}"] if shown < len(names) else []
+        if len(text := ", ".join([*names[:shown], *more])) <= _WIDTHS[3] or shown == 1:
+            return text
+    return ""

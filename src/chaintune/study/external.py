@@ -18,7 +18,16 @@ _SHAPE = "{external: {path: FOLDER or HUB ID, task: NAME}} or {external: {comman
 
 
 class ExternalSpec(Spec):
-    """The keys of `external`."""
+    """The keys of `external`.
+
+    Attributes:
+        path: of a checkpoint that is there, a folder or a Hub id.
+        command: that makes the checkpoint.
+        task: that the stage teaches; left out where that is not known.
+        name: of the stage in chains; left out, the task's.
+        files: that the command reads.
+        folder: where they lie; left out, the study file's.
+    """
 
     path: Annotated[str, Field(min_length=1)] | None = None
     command: Annotated[str, Field(min_length=1)] | None = None

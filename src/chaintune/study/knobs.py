@@ -28,6 +28,8 @@ _ABBREVIATED = {"lr": "learning_rate", "bs": "batch_size", "rank": "lora_rank", 
 
 
 _USUAL = StageSettings().to_mapping()
+# Written as a number, `seed: 3`.
+MOST_SEEDS = 1_000
 _LOG = logging.getLogger(__name__)
 
 
@@ -70,10 +72,12 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     for name, values in written.items():
         if not _is_valid(name, valid):
             source.report(("vary", name), f"no such knob; {nearest(_spelled_out(str(name)), valid)}")
-        elif values in (None, []) or (name == "seed" and not isinstance(values, list)):  # seed: 3 may mean three seeds
-            source.report(
-                ("vary", name), f"expected a list of values such as {_usual_values(name, values)}, got {values!r}"
-            )
+        elif name == "seed" and type(values) is int and 1 <= values <= MOST_SEEDS:
+            knobs.append((name, tuple(range(values))))
+        elif values in (None, []) or (name == "seed" and not isinstance(values, list)):
+            number = "a number of seeds, or " if name == "seed" else ""
+            expected = f"{number}a list of values such as {_usual_values(name, values)}"
+            source.report(("vary", name), f"expected {expected}, got {values!r}")
         else:
             knobs.append((name, _values(name, values, source)))
     _check_crossed(knobs, source)

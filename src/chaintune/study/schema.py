@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from chaintune.config.source import KeyPath, Source, dotted
-from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_name, as_names, check, note
+from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_list, as_name, as_names, check, note
 from chaintune.errors import DataError, nearest
 from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role, ScorerRef
@@ -34,7 +34,7 @@ from chaintune.tasks.sizes import NONE, parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
 _MOST_EXAMPLES = 10_000_000
-_NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
+TASK_NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def _as_size(value: Any) -> int | str | None:
@@ -56,15 +56,10 @@ def _as_margin(value: Any) -> Any:
     return value
 
 
-def _as_list(value: Any) -> Any:
-    """One or several, as several."""
-    return value if isinstance(value, list) or value is None else [value]
-
-
 def _as_scorers(value: Any) -> list[ScorerRef]:
     """Scorers as they are written: a name, a mapping of a name to its settings, or several of these."""
     scorers: list[ScorerRef] = []
-    for one in _as_list(value) or []:
+    for one in value if isinstance(value, list) else [] if value is None else [value]:
         if isinstance(one, ScorerRef):
             scorers.append(one)
             continue
@@ -143,7 +138,30 @@ Column = Annotated[str, BeforeValidator(_as_column)]
 
 
 class ColumnSpec(Spec):
-    """The columns of a user's own data; those not named are looked for under their usual names."""
+    """The columns of a user's own data; those not named are looked for under their usual names.
+
+    A prompt, an answer or a text may be a text with columns in braces, `Question: {question}`.
+
+    Attributes:
+        id: that names a row; without one rows are named by their content.
+        messages: that holds a whole conversation.
+        prompt: what is asked.
+        input: whose text follows the prompt where a row has one.
+        system: whose text begins the conversation where a row has one.
+        response: the right answer to the prompt.
+        chosen: the better of two answers.
+        rejected: the worse one.
+        text: that is taught as it is, without a prompt.
+        choices: that holds all choices, or a text for each.
+        gold: which choice is right: its index from 0, its text, or its label.
+        labels: the labels of the choices, or the column that holds them, where `gold` is one of them.
+        cluster: rows alike in it are not independent: they are never divided between train and test.
+        split: that says `train` or `test` of each row.
+        pair: shared by prompts that belong together.
+        expects: what an answer should do, `refuse` or `comply`.
+        groups: dimension -> the column with its groups, or a column that holds such a mapping.
+        extra: further columns, for scorers.
+    """
 
     id: Column | None = None
     messages: Column | None = None
@@ -171,7 +189,12 @@ def _as_mode(value: Any) -> Any:
 
 
 class SplitSpec(Spec):
-    """The splits of a Hub data set, or the parts of a file, that are taught and tested."""
+    """The splits of a Hub data set, or the parts of a file, that are taught and tested.
+
+    Attributes:
+        train: that is taught.
+        test: that is tested.
+    """
 
     train: str
     test: str
@@ -236,7 +259,7 @@ class TaskSpec(Spec):
     samples: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
     temperature: Annotated[Real, Field(ge=0, le=1_000)] | None = None
     generation_seed: Seed | None = None
-    stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] | None = None
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], as_list] | None = None
 
     @field_serializer("scorer")
     def _written_scorers(self, scorers: list[ScorerRef]) -> list[str | dict[str, Any]]:
@@ -266,7 +289,15 @@ class TaskSpec(Spec):
 
 
 class CurvatureSpec(Spec):
-    """Settings of the curvature of each chain's first checkpoint, on the training examples of its task."""
+    """Settings of the curvature of each chain's first checkpoint, on the training examples of its task.
+
+    Attributes:
+        examples: on which the loss is taken.
+        space: of the directions: all weights, or those of an adapter.
+        batches: parts of the examples whose curvatures show how sure it is; 0 for none.
+        tolerance: relative error of the largest eigenvalue, where the iteration ends.
+        basis: directions that are kept at once.
+    """
 
     examples: Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)] = 16
     space: Literal["full", "lora"] = "full"
@@ -276,7 +307,34 @@ class CurvatureSpec(Spec):
 
 
 class StudySpec(Spec):
-    """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one."""
+    """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one.
+
+    Attributes:
+        base: the model, or several: a Hub id, a folder, a `.gguf` file, BASE+ADAPTER, or an alias.
+        tasks: name -> what is taught and measured; of a known task the name is enough.
+        chains: `both orders`, `all orders`, `all orders of N`, `20 random orders`, or a list of chains, each a list of
+            tasks.
+        recipe: how a stage trains.
+        seed: of training, where `vary` has no seeds.
+        vary: knob -> its values, which are crossed: `seed`, `recipe.FIELD`, `tasks.NAME.recipe.FIELD`, or whole
+            recipes. `seed: 3` is three seeds.
+        precision: number format of the weights; `auto` is bf16 where the device has it.
+        backend: that computes the models.
+        metric: what scores an example of tasks that say none.
+        chat: how tasks are asked that say nothing: in the model's chat template (`on`), as plain text (`off`), both
+            ways, or as their examples suggest (`auto`).
+        keep: which checkpoints stay in the store: all, those that end a chain, or none.
+        allow_overlap: take what is taught and also tested; the results say what is.
+        level: of confidence intervals.
+        resamples: of the bootstrap and the permutation tests.
+        forgetting_from: the checkpoint that forgetting is counted from.
+        seed_variance: over what the variance between seeds is estimated together.
+        mitigations: what holds forgetting back or brings back what was lost, an item each.
+        curvature: measure the curvature of each chain's first checkpoint.
+        kl: measure how far each stage moved the model on the task that it taught.
+        allow_unused: weights in a base's files that the model may leave out.
+        serve: a command that starts a server for each checkpoint that is measured through it.
+    """
 
     base: Annotated[Names, Field(min_length=1)]
     tasks: Annotated[dict[Any, Any], Field(min_length=1)]
@@ -302,8 +360,8 @@ class StudySpec(Spec):
 
 
 @cache
-def _recipe_model() -> type[BaseModel]:
-    """The fields of `StageSettings`, so that a new field there is a new key here."""
+def recipe_model() -> type[BaseModel]:
+    """The keys of a recipe: the fields of `StageSettings`, so that a new field there is a new key here."""
     hints = get_type_hints(Recipe) | get_type_hints(Resources)
     usual = StageSettings().to_mapping()
     typed: dict[str, Any] = {name: (_RECIPE_LIMITS.get(name) or hints[name], usual[name]) for name in STAGE_FIELDS}
@@ -332,7 +390,7 @@ def _check_name(name: Any, source: Source) -> None:
         source.report(
             ("tasks", str(name)), f"expected a name, got the {type(name).__name__} {name!r}; put it in quotes"
         )
-    elif not _NAME.fullmatch(name) or name == "base":
+    elif not TASK_NAME.fullmatch(name) or name == "base":
         file = "; a file of your own is named by tasks.NAME.path=FILE" if "." in name else ""
         valid = f"use letters, digits, '-' and '_', and not 'base'{file}"
         source.report(("tasks", name), f"{name!r} cannot name a task; {valid}")
@@ -356,7 +414,7 @@ def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = 
     if not isinstance(value, dict):
         source.report(path, f"expected a mapping of recipe fields, got {value!r}")
         return {}
-    model = _recipe_model()
+    model = recipe_model()
     try:
         return model.model_validate(value).model_dump(exclude_unset=True)
     except ValidationError as error:

@@ -53,7 +53,15 @@ def _measures(names: list[str]) -> list[str]:
 
 
 class ServeSpec(Spec):
-    """The keys of `serve`."""
+    """The keys of `serve`.
+
+    Attributes:
+        command: for a shell, with `{model}` and `{port}` in it, and `{name}` where it likes.
+        measures: that are asked of the server.
+        ready: seconds after which it has to answer.
+        adapters: what is added for an adapter, with `{adapter}` and `{name}`; left out, adapters are merged first.
+        folder: where it runs; left out, the study file's.
+    """
 
     command: Annotated[str, _holding("model", "port", known=("model", "port", "name"))]
     measures: Annotated[list[str], BeforeValidator(as_names), Field(min_length=1), AfterValidator(_measures)] = Field(

@@ -1,8 +1,9 @@
 """ARC: science exam questions with three to five choices, an easy and a challenge set (Clark et al., 2018)."""
 
-from chaintune.tasks.definition import TaskDefinition
+from collections.abc import Mapping
+
+from chaintune.tasks.definition import Part, Places, TaskDefinition
 from chaintune.tasks.multiple_choice import reader
-from chaintune.tasks.places import Places
 
 
 def _places(folder: str, on_hub: str) -> Places:
@@ -14,7 +15,7 @@ def _places(folder: str, on_hub: str) -> Places:
     )
 
 
-def _task(name: str, places: Places) -> TaskDefinition:
+def _task(name: str, places: Places, rows: Mapping[Part, int]) -> TaskDefinition:
     return TaskDefinition(
         name=name,
         role="capability",
@@ -22,8 +23,10 @@ def _task(name: str, places: Places) -> TaskDefinition:
         licence="CC BY-SA 4.0",
         dimensions=(),
         read=reader(name, places, "question"),
+        places=places,
+        rows=rows,
     )
 
 
-EASY = _task("arc_easy", _places("arc_easy", "ARC-Easy"))
-CHALLENGE = _task("arc_challenge", _places("arc_challenge", "ARC-Challenge"))
+EASY = _task("arc_easy", _places("arc_easy", "ARC-Easy"), {"train": 2_251, "test": 2_376})
+CHALLENGE = _task("arc_challenge", _places("arc_challenge", "ARC-Challenge"), {"train": 1_119, "test": 1_172})

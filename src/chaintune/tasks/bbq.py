@@ -13,8 +13,8 @@ import pyarrow.csv
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
-from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
+from chaintune.tasks.places import find
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
 
 TARGETS_FILE = "additional_metadata.csv"
@@ -129,6 +129,8 @@ TASK = TaskDefinition(
     licence="CC BY 4.0",
     dimensions=("category", "stereotyped_group", "context", "polarity"),
     read=read,
+    places=PLACES,
+    rows={"all": 58_492},
     test_share=0.6,
     stratify_by="category",
     balance=("category", "context", "polarity"),

@@ -11,9 +11,9 @@ from pathlib import Path
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Example, Generation, canonical_digest
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import REPEATED, note_left_out
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 
 DOMAINS = {
     "gender": "gender",
@@ -81,6 +81,8 @@ TASK = TaskDefinition(
     licence="CC BY-SA 4.0",
     dimensions=("domain", *DOMAINS.values()),
     read=read,
+    places=PLACES,
+    rows={"all": 23_679},
     test_share=1.0,
     stratify_by="domain",
     offensive=True,

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chaintune.tasks.definition import Part, Pool
+from chaintune.tasks.definition import Part, Places, Pool
 from chaintune.tasks.items import Items, read_items
 from chaintune.tasks.left_out import note_left_out, without_repeats
-from chaintune.tasks.places import Places, find, pool_of
+from chaintune.tasks.places import find, pool_of
 
 
 def reader(task: str, places: Places, columns: Mapping[str, Any]) -> Callable[[Path | None], Pool]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.places import CONVERTED, Places, find
+from chaintune.tasks.places import CONVERTED, find
 
 # In the order in which the Hub numbers them.
 BIAS_TYPES = (
@@ -73,6 +73,8 @@ TASK = TaskDefinition(
     licence="CC BY-SA 4.0",
     dimensions=("bias_type", "direction"),
     read=read,
+    places=PLACES,
+    rows={"all": 1_508},
     stratify_by="bias_type",
     offensive=True,
 )

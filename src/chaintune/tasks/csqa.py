@@ -1,8 +1,7 @@
 """CommonsenseQA: five-way questions about everyday knowledge (Talmor et al., 2019)."""
 
-from chaintune.tasks.definition import TaskDefinition
+from chaintune.tasks.definition import Places, TaskDefinition
 from chaintune.tasks.multiple_choice import reader
-from chaintune.tasks.places import Places
 
 # The published test split has no answers, so the validation split is the one that is tested.
 PLACES = Places(
@@ -22,4 +21,6 @@ TASK = TaskDefinition(
     licence="MIT",
     dimensions=(),
     read=reader("csqa", PLACES, "question"),
+    places=PLACES,
+    rows={"train": 9_741, "test": 1_221},
 )

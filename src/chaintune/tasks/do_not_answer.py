@@ -12,9 +12,9 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example, canonical_digest
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 
 # As the Hub's copy spells an area, and as the wheel names its file.
 AREAS = {
@@ -104,6 +104,8 @@ TASK = TaskDefinition(
     licence="CC BY-NC-SA 4.0 (its authors' repository; the Hub's card says Apache-2.0)",
     dimensions=("area", "harm"),
     read=read,
+    places=PLACES,
+    rows={"all": 939},
     test_share=1.0,
     stratify_by="area",
     offensive=True,

@@ -4,8 +4,7 @@ The text that an instruction is about, where there is one, follows it after a bl
 """
 
 from chaintune.tasks.chat_data import reader
-from chaintune.tasks.definition import TaskDefinition
-from chaintune.tasks.places import Places
+from chaintune.tasks.definition import Places, TaskDefinition
 
 PLACES = Places(
     folder="databricks_dolly_15k",
@@ -22,6 +21,8 @@ TASK = TaskDefinition(
     licence="CC BY-SA 3.0",
     dimensions=("category",),
     read=reader("dolly", PLACES, COLUMNS),
+    places=PLACES,
+    rows={"all": 15_011},
     test_share=0.2,
     stratify_by="category",
 )

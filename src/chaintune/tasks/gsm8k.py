@@ -6,8 +6,7 @@ it; of an answer that a model writes, the number is judged.
 
 from chaintune.records import Generation
 from chaintune.tasks.chat_data import reader
-from chaintune.tasks.definition import TaskDefinition
-from chaintune.tasks.places import Places
+from chaintune.tasks.definition import Places, TaskDefinition
 
 PLACES = Places(
     folder="gsm8k",
@@ -24,6 +23,8 @@ TASK = TaskDefinition(
     licence="MIT",
     dimensions=(),
     read=reader("gsm8k", PLACES, COLUMNS),
+    places=PLACES,
+    rows={"train": 7_473, "test": 1_319},
     scorer="number",
     generation=Generation(max_new_tokens=256),
 )

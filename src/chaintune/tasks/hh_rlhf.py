@@ -4,8 +4,7 @@ People were asked to draw harmful answers out of the assistant, so much of it of
 """
 
 from chaintune.tasks.chat_data import reader
-from chaintune.tasks.definition import TaskDefinition
-from chaintune.tasks.places import Places
+from chaintune.tasks.definition import Places, TaskDefinition
 
 PLACES = Places(
     folder="hh_rlhf_harmless_base",
@@ -22,5 +21,7 @@ TASK = TaskDefinition(
     licence="MIT",
     dimensions=(),
     read=reader("hh_rlhf", PLACES, COLUMNS),
+    places=PLACES,
+    rows={"train": 42_537, "test": 2_312},
     offensive=True,
 )

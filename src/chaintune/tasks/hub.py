@@ -34,6 +34,21 @@ def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Pa
     return Path(folder), Path(folder).name
 
 
+def cached(repo: str, revision: str = "") -> Path | None:
+    """The folder of a data set's files that were fetched before; None where there is none.
+
+    Args:
+        repo: name of the data set on the Hub.
+        revision: branch, tag or commit; the default branch when empty.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
+    named = folder / "refs" / (revision or "main")
+    commit = named.read_text(encoding="utf-8").strip() if named.is_file() else revision
+    return folder / "snapshots" / commit if commit and (folder / "snapshots" / commit).is_dir() else None
+
+
 def file_names(repo: str, *, revision: str = "") -> list[str]:
     """The names of all files of a data set.
 

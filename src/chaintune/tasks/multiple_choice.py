@@ -13,9 +13,9 @@ from pathlib import Path
 from chaintune.errors import DataError
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
-from chaintune.tasks.definition import Pool
+from chaintune.tasks.definition import Places, Pool
 from chaintune.tasks.left_out import DEFECTIVE, note_left_out
-from chaintune.tasks.places import Places, find, pool_of
+from chaintune.tasks.places import find, pool_of
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
 
 OPTION = re.compile(r"(?:^|\n)([A-Z])\. ")

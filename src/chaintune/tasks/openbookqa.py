@@ -1,8 +1,7 @@
 """OpenBookQA: four-way questions of elementary science (Mihaylov et al., 2018)."""
 
-from chaintune.tasks.definition import TaskDefinition
+from chaintune.tasks.definition import Places, TaskDefinition
 from chaintune.tasks.multiple_choice import reader
-from chaintune.tasks.places import Places
 
 PLACES = Places(
     folder="openbookqa",
@@ -21,4 +20,6 @@ TASK = TaskDefinition(
     licence="Apache-2.0 (its authors' repository; the Hub says unknown)",
     dimensions=(),
     read=reader("openbookqa", PLACES, "question_stem"),
+    places=PLACES,
+    rows={"train": 4_957, "test": 500},
 )

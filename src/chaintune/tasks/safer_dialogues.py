@@ -14,9 +14,9 @@ from chaintune.errors import DataError
 from chaintune.files.reading import readable
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example, Message, Reference, canonical_digest
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import note_left_out, without_repeats
-from chaintune.tasks.places import Places, find, pool_of
+from chaintune.tasks.places import find, pool_of
 
 PLACES = Places(
     folder="saferdialogues",
@@ -99,5 +99,7 @@ TASK = TaskDefinition(
     licence="CC BY-NC 4.0",
     dimensions=(),
     read=read,
+    places=PLACES,
+    rows={"all": 7_881},
     offensive=True,
 )

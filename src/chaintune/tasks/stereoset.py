@@ -12,9 +12,9 @@ from pathlib import Path
 from chaintune.errors import DataError
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 
 # In the order in which the Hub numbers them.
 LABELS = ("anti-stereotype", "stereotype", "unrelated")
@@ -74,6 +74,8 @@ TASK = TaskDefinition(
     licence="CC BY-SA 4.0",
     dimensions=("bias_type", "target", "kind"),
     read=read,
+    places=PLACES,
+    rows={"all": 4_229},
     stratify_by="bias_type",
     offensive=True,
 )

@@ -14,9 +14,9 @@ from pathlib import Path
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
 
 THRESHOLD = 5.5
@@ -101,6 +101,8 @@ TASK = TaskDefinition(
     licence="CDLA-Permissive-2.0 or MIT (its authors' repository holds both)",
     dimensions=("target_group",),
     read=read,
+    places=PLACES,
+    rows={"train": 8_960, "test": 940},
     stratify_by="target_group",
     offensive=True,
 )

@@ -13,9 +13,9 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example, Generation, canonical_digest
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 
 KINDS = {"hate": "hateful", "neutral": "neutral"}
 # The file's name for a group; `toxigen` has ten of these too, by the same names.
@@ -84,6 +84,8 @@ TASK = TaskDefinition(
     licence="CDLA-Permissive-2.0 or MIT (its authors' repository holds both)",
     dimensions=("target_group", "kind"),
     read=read,
+    places=PLACES,
+    rows={"all": 31_000},
     test_share=1.0,
     stratify_by="target_group",
     offensive=True,

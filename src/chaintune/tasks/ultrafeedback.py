@@ -4,8 +4,7 @@ Cui et al. 2023 rated the answers; Tunstall et al. 2023 made pairs of the best a
 """
 
 from chaintune.tasks.chat_data import reader
-from chaintune.tasks.definition import TaskDefinition
-from chaintune.tasks.places import Places
+from chaintune.tasks.definition import Places, TaskDefinition
 
 PLACES = Places(
     folder="ultrafeedback_binarized",
@@ -22,4 +21,6 @@ TASK = TaskDefinition(
     licence="MIT",
     dimensions=(),
     read=reader("ultrafeedback", PLACES, COLUMNS),
+    places=PLACES,
+    rows={"train": 61_135, "test": 2_000},
 )

@@ -14,9 +14,9 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example, canonical_digest
 from chaintune.records.examples import COMPLY, EXPECTS, REFUSE
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import Places, Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import Places, find
+from chaintune.tasks.places import find
 
 OF_A_TYPE = 25
 LABELS = {"safe": COMPLY, "unsafe": REFUSE}
@@ -108,6 +108,8 @@ TASK = TaskDefinition(
     licence="CC BY 4.0",
     dimensions=("type", "kind"),
     read=read,
+    places=PLACES,
+    rows={"all": 450},
     test_share=1.0,
     stratify_by="type",
     offensive=True,

@@ -26,9 +26,13 @@ def mapping(count: int = 2, **changes: Any) -> dict[str, Any]:
         ),
         ({"mitigations": [{"replay": {"task": "t0", "dose": [i / 1e5 for i in range(1, 50_000)]}}]}, "150,005 jobs"),
         ({"base": [f"b{number}" for number in range(20_000)]}, "160,000 jobs"),
-        ({"count": 100, "chains": "all orders"}, "more than 5,000 chains; write 'all orders of 1', or list"),
-        ({"count": 30, "chains": ["all orders of 3"] * 9_000}, "more than 5,000 chains; write 'all orders of 2', or"),
-        ({"count": 9, "chains": [f"all orders of {n}" for n in range(1, 10)]}, "write 'all orders of 4', or"),
+        ({"count": 100, "chains": "all orders"}, "more than 1,000,000,000,000 chains, .* 'all orders of 1', or list"),
+        ({"count": 8, "chains": "all orders"}, "40,320 chains, more than the 5,000 .*; write '20 random orders', 'all"),
+        ({"count": 30, "chains": ["all orders of 3"] * 9_000}, "24,360 chains, .*'all orders of 2', or"),
+        (
+            {"count": 9, "chains": [f"all orders of {n}" for n in range(1, 10)]},
+            "15,120 chains, more .* 'all orders of 4', or",
+        ),
         ({"count": 2, "chains": f"all orders of {'9' * 5000}"}, "expected 'both orders'"),
     ],
 )

@@ -1,6 +1,7 @@
 """What a study file means, and one clear sentence for each thing that it cannot mean."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,35 @@ def test_a_resolved_study_means_the_same_wherever_it_is_read(tmp_path: Path, mon
         (["all orders of 2", "all orders of 3"], 12),
         ([["a"], "a>b", "a > b", ["a", "b"]], 2),
         ([["a", "b", "a"]], 1),
+        ("5 random orders", 5),
+        ("6 random orders of 2", 6),
+        (["3 random orders, seed 1", "3 random orders, seed 1"], 3),
     ],
 )
 def test_chains_can_be_words_or_lists(chains: Any, expected: int) -> None:
     study = Study.from_mapping({"base": "m", "tasks": tasks("abc"), "chains": chains})
     assert len(study.chains) == len(set(study.chains)) == expected
+
+
+@pytest.mark.parametrize("names", ["abc", "abcd", "abcdefgh"])
+@pytest.mark.parametrize("words", ["6 random orders", "5 random orders of 3, seed 7", "all orders of 2"])
+def test_random_orders_have_every_task_at_every_place_equally_often(names: str, words: str) -> None:
+    study = Study.from_mapping({"base": "m", "tasks": tasks(names), "chains": words})
+    for place in range(len(study.chains[0])):
+        counts = [sum(chain[place] == name for chain in study.chains) for name in names]
+        assert max(counts) - min(counts) <= 1
+    again = Study.from_mapping({"base": "m", "tasks": tasks(names), "chains": words, "seed": 3, "vary": {"seed": 2}})
+    assert again.chains == study.chains, "the seed of training draws no other orders"
+
+
+def test_the_first_square_of_random_orders_has_every_task_after_every_other() -> None:
+    chains = Study.from_mapping({"base": "m", "tasks": tasks("abcdef"), "chains": "6 random orders"}).chains
+    assert len({pair for chain in chains for pair in pairwise(chain)}) == 6 * 5
+
+
+def test_a_number_of_seeds_is_so_many_seeds() -> None:
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]]}, ["vary.seed=3"])
+    assert [variant.seed for variant in study.variants()] == [0, 1, 2]
 
 
 BAD = {
@@ -239,11 +264,19 @@ BAD = {
     ),
     "too many steps": (
         changed("both orders", "all orders of 3"),
-        "mine.yaml:5: chains: 'all orders of 3' of 2 tasks: expected 1 to 2",
+        "mine.yaml:5: chains: 'orders of 3' of 2 tasks: expected 1 to 2",
+    ),
+    "more random orders than there are": (
+        changed("both orders", "3 random orders"),
+        "mine.yaml:5: chains: '3 random orders': there are 2 orders; write a number from 1 to 2, or 'all orders'",
+    ),
+    "a seed for what is not drawn": (
+        changed("both orders", "all orders, seed 3"),
+        "mine.yaml:5: chains: 'all orders, seed 3' draws nothing, so it takes no seed; leave it out",
     ),
     "words not known": (
         changed("both orders", "any order"),
-        "mine.yaml:5: chains: expected 'both orders', 'all orders of N', or a list of chains",
+        "mine.yaml:5: chains: expected 'both orders', 'all orders of N', '20 random orders', or a list of chains",
     ),
     "empty chain": (changed("both orders", "[[]]"), "mine.yaml:5: chains[0]: expected 'both orders'"),
     "abbreviated knob": (
@@ -255,8 +288,8 @@ BAD = {
         "mine.yaml:7: vary.recipe.learning_rte: no such knob; did you mean 'recipe.learning_rate'?",
     ),
     "knob without a list": (
-        changed("seed: [0, 1, 2]", "seed: 3"),
-        "mine.yaml:7: vary.seed: expected a list of values such as [3], got 3",
+        changed("seed: [0, 1, 2]", "seed: 0"),
+        "mine.yaml:7: vary.seed: expected a number of seeds, or a list of values such as [0], got 0",
     ),
     "knob with a wrong value": (
         changed("[2e-5, 1e-4]", "[2e-5, -1]"),

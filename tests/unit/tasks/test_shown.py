@@ -30,7 +30,14 @@ def shown(*arguments: str) -> tuple[str, str]:
 
 
 def test_every_known_task_is_listed() -> None:
-    assert shown()[0].split() == list(tasks.names())
+    lines = shown()[0].splitlines()
+    assert [line.split()[0] for line in lines[1 : lines.index("")]] == list(tasks.names())
+    assert max(map(len, lines[: lines.index("")])) <= 100
+    by_name = {line.split()[0]: " ".join(line.split()) for line in lines if line}
+    assert by_name["dolly"] == "dolly capability 15,011 category CC BY-SA 3.0 not here"
+    assert by_name["arc_easy"] == "arc_easy capability 2,251 + 2,376 CC BY-SA 4.0 CHAINTUNE_DATA"
+    assert "category, +3" in by_name["bbq"]
+    assert lines[-2].startswith("Looked in: CHAINTUNE_DATA (/")
     assert json.loads(shown("--json")[0]) == list(tasks.names())
 
 

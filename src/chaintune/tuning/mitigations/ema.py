@@ -20,7 +20,11 @@ from chaintune.tuning.mitigations.specs import Inside, MitigationSpec, Several
 
 
 class EmaSpec(MitigationSpec):
-    """The average of the weights along the stage."""
+    """The average of the weights along the stage.
+
+    Attributes:
+        decay: what the average keeps of itself at each step.
+    """
 
     decay: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.99])
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
 
 
 class FreezeSpec(MitigationSpec):
-    """Parts of the model that stay as they are."""
+    """Parts of the model that stay as they are.
+
+    Attributes:
+        parts: pieces of weights' names between dots, with `*` for anything: `embed_tokens`, `layers.*.mlp`.
+    """
 
     parts: Annotated[Names, Several]
 

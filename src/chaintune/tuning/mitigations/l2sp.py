@@ -22,7 +22,11 @@ if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
 
 
 class L2spSpec(MitigationSpec):
-    """A pull to the weights before the stage."""
+    """A pull to the weights before the stage.
+
+    Attributes:
+        strength: of the pull.
+    """
 
     strength: Annotated[list[Positive], Several, as_list]
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
 
 
 class SamSpec(MitigationSpec):
-    """Gradients at the worst point within a distance."""
+    """Gradients at the worst point within a distance.
+
+    Attributes:
+        rho: the distance, in the norm of all trained weights together.
+    """
 
     rho: Annotated[list[Positive], Several, as_list] = Field(default_factory=lambda: [0.05])
 

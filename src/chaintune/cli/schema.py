@@ -1,0 +1,19 @@
+"""`chaintune schema`: the JSON Schema of study files, for editors."""
+
+import json
+
+from chaintune.cli.output import echo
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files, by which an editor completes keys and marks wrong ones.
+
+    Write it beside the study file: chaintune schema > study.schema.json
+
+    Then this comment in the study file has VS Code (with its YAML extension) and others read it:
+
+    # yaml-language-server: $schema=study.schema.json
+    """
+    from chaintune.study.json_schema import study_schema
+
+    echo(json.dumps(study_schema(), indent=1))

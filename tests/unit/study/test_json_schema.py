@@ -1,0 +1,131 @@
+"""The JSON Schema of study files: it takes what chaintune takes, and refuses what a schema can refuse."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from chaintune.cli.app import app
+from chaintune.errors import ConfigError
+from chaintune.study.json_schema import EXAMPLES, Schema, study_schema
+from chaintune.study.study import Study
+from chaintune.study.suite import suite_names, suite_text
+from chaintune.tuning.mitigations import MITIGATIONS
+from tests.unit.study.test_advice import GOOD, changed, places
+
+ROOT = Path(__file__).parents[3]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+SCHEMA = study_schema()
+CHECK = jsonschema.Draft7Validator(SCHEMA)
+
+
+class Yaml12(yaml.SafeLoader):
+    """YAML as editors read it, in which 1e-4 is a number and `on` a word."""
+
+
+Yaml12.yaml_implicit_resolvers = {
+    sign: [(tag, pattern) for tag, pattern in ways if tag != "tag:yaml.org,2002:bool"]
+    for sign, ways in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Yaml12.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d+)?e[-+]?\d+"), list("-+0123456789"))
+Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false"), list("tf"))
+
+
+def read(text: str) -> Any:
+    return yaml.load(text, Yaml12)  # noqa: S506 - a safe loader
+
+
+def faults(study: Any) -> list[str]:
+    return [f"{list(error.absolute_path)}: {error.message}" for error in CHECK.iter_errors(study)]
+
+
+def keys(schema: Schema, at: str = "") -> Iterator[tuple[str, Schema]]:
+    for name, own in schema.get("properties", {}).items():
+        yield f"{at}.{name}", own
+
+
+def test_the_committed_schema_is_the_one_that_is_made_today() -> None:
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    written = (ROOT / "studies" / "study.schema.json").read_text(encoding="utf-8")
+    assert json.loads(written) == SCHEMA, "write it anew: chaintune schema > studies/study.schema.json"
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_it_takes_every_study_that_ships(path: Path) -> None:
+    assert faults(read(path.read_text(encoding="utf-8"))) == []
+
+
+def test_it_takes_every_suite_as_the_tasks_of_a_study() -> None:
+    for name in suite_names():
+        assert faults({"base": "m", "chains": "all orders"} | read(suite_text(name))) == []
+
+
+def test_every_key_has_a_meaning_and_an_example_that_it_takes() -> None:
+    parts = {"study": SCHEMA} | SCHEMA["$defs"]
+    every = [(name, key, own) for name, part in parts.items() for key, own in keys(part)]
+    without = [key for _, key, own in every if not own.get("description") or "see `" in own["description"]]
+    assert without == []
+    for name, key, own in every:
+        check = jsonschema.Draft7Validator({"$defs": SCHEMA["$defs"], **own})
+        assert [error.message for error in check.iter_errors(own["examples"][0])] == [], (name, key)
+    assert {name for name in EXAMPLES if name != "mitigation"} <= parts.keys()
+    assert {f"mitigation_{name}" for name in MITIGATIONS.names} <= parts.keys()
+
+
+def test_it_refuses_every_misspelled_key() -> None:
+    mappings = [at for at in [(), *places(GOOD)] if isinstance(value_at(at), dict)]
+    free = {("tasks", "own", "columns", "groups"), ("vary",), ("tasks",)}
+    for at in mappings:
+        wrong = changed(GOOD, at, value_at(at) | {"zzz zzz": 1})
+        assert faults(wrong) or at in free, at
+    assert faults(GOOD | {"vary": {"recipe.lr": [1]}})
+    assert faults(GOOD | {"tasks": {"a.b": {}}})
+
+
+def value_at(at: tuple[str | int, ...]) -> Any:
+    value: Any = GOOD
+    for part in at:
+        value = value[part]
+    return value
+
+
+# What hangs on other keys, on names of the study, or on what is installed: chaintune alone can say it.
+BEYOND = re.compile(
+    r"no task is (known|named)|is listed twice|no (metric|dimension)|no such|changes nothing|twice in a row|takes no|"
+    r"needs a role|is a known task|leaves? nothing|set the same fields|is set by|cannot name|nothing to bring back|"
+    r"no chain learns|no column|Hub data set|not understood|write a number|missing"
+)
+
+
+def test_it_refuses_what_chaintune_refuses_and_takes_what_it_takes() -> None:
+    assert faults(GOOD) == []
+    values = ("zzz zzz", -1, [[]], {"a": 1}, True)
+    for number, at in enumerate(places(GOOD)):
+        for wrong in (values[number % 5], values[(number + 2) % 5]):
+            study = changed(GOOD, at, wrong)
+            problems = complaints(study)
+            if any(not BEYOND.search(one) for one in problems):
+                assert faults(study), (at, wrong, problems)
+            elif not problems:
+                assert not faults(study), (at, wrong)
+
+
+def complaints(study: Any) -> list[str]:
+    """What chaintune says of a study, a problem each."""
+    try:
+        Study.from_mapping(study)
+    except ConfigError as error:
+        return [line for line in str(error).splitlines() if "study: " in line]
+    return []
+
+
+def test_it_is_printed() -> None:
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, ["schema"], catch_exceptions=False)
+    assert json.loads(done.stdout) == SCHEMA
