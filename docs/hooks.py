@@ -42,15 +42,16 @@ WORDS = {
     "string": "text", "array": "a list", "null": "",
 }  # fmt: skip
 STUDY_FILE = """\
-Every key, made of the schema that checks it. What is not written has its default; an empty cell is none. Editors complete
-these keys and mark wrong ones: run `chaintune schema > study.schema.json` beside the study file, and write into it the comment
+Every key, made of the schema that checks it. What is not written has its default; an empty cell is none. Editors
+complete these keys and mark wrong ones: run `chaintune schema > study.schema.json` beside the study file, and write
+into it the comment
 
 ```yaml
 # yaml-language-server: $schema=study.schema.json
 ```
 
-Visual Studio Code with its YAML extension reads that comment, and so do others. `chaintune init FILE` writes a study file
-with it for your own data, and `chaintune plan` says the rest: what depends on other keys, on data and on models."""
+Visual Studio Code with its YAML extension reads that comment, and so do others. `chaintune init FILE` writes a study
+file with it for your own data, and `chaintune plan` says the rest: what depends on other keys, data and models."""
 ROOT = Path(__file__).parents[1]
 SHOWN = re.compile(r"(?<=\n)(?:README\.md: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
 
