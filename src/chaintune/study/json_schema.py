@@ -264,7 +264,7 @@ def _task() -> Schema:
             },
         ]
     }
-    changed = {
+    changed: dict[str, Schema] = {
         "train": _SIZE,
         "test": _SIZE,
         "split": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/split"}, {"type": "null"}]},
@@ -297,7 +297,7 @@ def _recipe() -> Schema:
         "properties": {"peft_type": {"type": "string", "not": {"enum": sorted(REFUSED_TYPES)}}},
         "required": ["peft_type"],
     }
-    changed = {"objective": {"enum": [*OBJECTIVES.names, None]}, "peft": _or_nothing(peft)}
+    changed: dict[str, Schema] = {"objective": {"enum": [*OBJECTIVES.names, None]}, "peft": _or_nothing(peft)}
     recipe["properties"] |= {key: _told(recipe, key, schema) for key, schema in changed.items()}
     return recipe
 

@@ -104,7 +104,7 @@ BEYOND = re.compile(
 
 def test_it_refuses_what_chaintune_refuses_and_takes_what_it_takes() -> None:
     assert faults(GOOD) == []
-    values = ("zzz zzz", -1, [[]], {"a": 1}, True)
+    values: tuple[Any, ...] = ("zzz zzz", -1, [[]], {"a": 1}, True)
     for number, at in enumerate(places(GOOD)):
         for wrong in (values[number % 5], values[(number + 2) % 5]):
             study = changed(GOOD, at, wrong)
