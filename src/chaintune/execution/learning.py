@@ -1,15 +1,14 @@
 """Learning curves: the training loss along every stage, thinned to what a figure shows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
 from chaintune.execution.cost import stage_notes
 from chaintune.plan.nodes import Cell
-from chaintune.plan.plan import Plan
-from chaintune.records import chain_label, variant_label
+from chaintune.records import Checkpoint, chain_label, variant_label
 from chaintune.store.store import Store
 
 STAGE_LOG = "steps.jsonl"
@@ -39,22 +38,18 @@ def loss_curve(log: bytes | None) -> Curve:
     return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
 
 
-def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
-    """Steps and losses of the last stage of every checkpoint whose log is still known; a row for each point."""
-    stages = {node.key for node in plan.stages}
+def curve_table(curves: Iterable[tuple[Checkpoint, Curve]]) -> pl.DataFrame:
+    """Steps and losses of the last stage of checkpoints whose log is still known; a row for each point."""
     rows: list[Mapping[str, Any]] = []
-    for cell in plan.cells:
-        at = cell.checkpoint
-        if at.key in stages:
-            about = {"base": at.base, "chain": chain_label(at.labels), "variant": variant_label(at.variant)}
-            about |= {"seed": str(at.seed)}
-            last = {"stage": at.labels[-1]}
-            rows += [about | {"step": step, "loss": loss} | last for step, loss in _curve(store, cell)]
+    for at, curve in curves:
+        about = {"base": at.base, "chain": chain_label(at.labels), "variant": variant_label(at.variant)}
+        about |= {"seed": str(at.seed)}
+        rows += [about | {"step": step, "loss": loss, "stage": at.labels[-1]} for step, loss in curve]
     return pl.DataFrame(rows, schema=CURVES_SCHEMA)
 
 
-def _curve(store: Store, cell: Cell) -> Curve:
-    """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
+def curve_of(store: Store, cell: Cell) -> Curve:
+    """Of a checkpoint's last stage, from its own log, or from what its scores took down of it before it was dropped."""
     if log := store.read("stage", cell.checkpoint.key, STAGE_LOG):
         return loss_curve(log)
     curve: Curve = stage_notes(store, cell.checkpoint.key, cell.measurement_keys).get("loss_curve") or []

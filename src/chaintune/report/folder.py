@@ -75,6 +75,8 @@ def read_provenance(folder: Path) -> Mapping[str, Any]:
         check_shape(provenance.get("cost", {}), {"*": (int, float)}, "'cost'")
         check_shape(provenance.get("backend", ""), str, "'backend'")
         check_shape(provenance.get("cautions", {}), {"*": str}, "'cautions'")
+        run = {"seeds": list, "command": [str], "written_at": str, "platform": str}
+        check_shape(provenance.get("joined", []), [run], "'joined'")
         check_shape(provenance.get("external", {}), {"*": EXTERNAL}, "'external'")
         return provenance
 

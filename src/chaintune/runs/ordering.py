@@ -118,7 +118,7 @@ def predict_orders(
     inference = Inference(
         study.level, min(study.resamples, _MOST_RESAMPLES), study.seed, seed_variance=study.seed_variance
     )
-    known = gather(session.plan, store, session.tasks, metric=study.metric)
+    known = gather(session).scored()
     influences = _influences(session, tasks)
     orders = predicted_orders(known, tasks, influences, inference)
     trained: list[OrderScores] = []
@@ -127,7 +127,7 @@ def predict_orders(
         wish = _plain(replace(study, chains=tuple(checked)))
         verified = prepare(wish, store, trust_remote_code=trust_remote_code, serving=options.serving)
         _run(verified, out / "verified", options, command)
-        made = gather(verified.plan, store, verified.tasks, metric=study.metric)
+        made = gather(verified).scored()
         trained = measured_orders(made, checked, inference)
     stages, tokens = len(session.plan.stages), sum(node.train_tokens for node in session.plan.stages)
     every = stages_of_all_orders(len(tasks))

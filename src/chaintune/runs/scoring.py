@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
+import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.errors import StoreError, number_of, require
 from chaintune.execution.bases import check_trainable, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory

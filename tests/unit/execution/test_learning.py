@@ -10,9 +10,10 @@ import pytest
 
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
-from chaintune.execution.learning import CURVES_SCHEMA, STAGE_LOG, learning_table, loss_curve
+from chaintune.execution.learning import CURVES_SCHEMA, STAGE_LOG, curve_of, curve_table, loss_curve
 from chaintune.execution.run import run_plan
 from chaintune.plan.nodes import StageNode
+from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
@@ -52,14 +53,18 @@ class LoggingEngine(DummyEngine):
         return super().tune(node=node, inputs=inputs, out=out, report=report)
 
 
+def learned(plan: Plan, store: FolderStore) -> pl.DataFrame:
+    return curve_table((cell.checkpoint, curve_of(store, cell)) for cell in plan.cells if cell.checkpoint.chain)
+
+
 @pytest.mark.parametrize("keep", ["all", "none"])
 def test_every_stage_has_its_curve_whether_its_checkpoint_is_kept_or_not(tmp_path: Path, keep: str) -> None:
     study = make_study(keep=keep)
     plan, store = make_plan(study), FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in study.tasks}
-    assert learning_table(plan, store).equals(pl.DataFrame(schema=CURVES_SCHEMA))
+    assert learned(plan, store).equals(pl.DataFrame(schema=CURVES_SCHEMA))
     assert run_plan(plan, store=store, engine=LoggingEngine(tmp_path), out=tmp_path / "out", tasks=tasks).complete
-    table = learning_table(plan, store)
+    table = learned(plan, store)
     assert dict(table.schema) == CURVES_SCHEMA
     assert table["chain"].unique(maintain_order=True).to_list() == ["a", "a>b", "b", "b>a"]
     assert table.filter(pl.col("chain") == "a>b").select("step", "loss").rows() == [(1, 3.0), (2, 3.0)]

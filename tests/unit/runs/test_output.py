@@ -15,8 +15,9 @@ import pytest
 from chaintune import forgetting
 from chaintune.errors import StageError, StoreError
 from chaintune.execution.run import run_plan
-from chaintune.records import Choices, Estimate, Example, ResultRow, Scores, scores_table
-from chaintune.runs import output
+from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores, scores_table
+from chaintune.runs import measured, output
+from chaintune.runs.measured import Measured
 from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -30,7 +31,7 @@ Hook = Callable[[str, str], None]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statistics that take no time, where they are not what is tested."""
     row = ResultRow("s", "m", "a", "", 1, "", "a", "gain", "", "", "0", Estimate.undefined("no example"))
-    monkeypatch.setattr(forgetting, "summarise", lambda measured, **_: [row] * len(measured))
+    monkeypatch.setattr(forgetting, "summarise", lambda checkpoints, **_: [row] * len(checkpoints))
 
 
 def ran(folder: Path, study: Study, hook: Hook | None = None) -> FolderStore:
@@ -44,13 +45,17 @@ def write(folder: Path, study: Study, hook: Hook | None = None, *, out: str = "o
     return write_results(make_prepared(study, ran(folder, study, hook), TASKS), folder / out, command=["chaintune"])
 
 
+def gathered(study: Study, store: FolderStore) -> list[CheckpointScores]:
+    return gather(make_prepared(study, store, TASKS)).scored()
+
+
 def small(**keys: Any) -> Study:
     return make_study("ab", resamples=100, **keys)
 
 
 def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(tmp_path: Path) -> None:
     study = small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]})
-    found = gather(make_plan(study, TASKS), ran(tmp_path, study), TASKS)
+    found = gathered(study, ran(tmp_path, study))
     named = [(one.checkpoint.labels, one.checkpoint.variant, one.checkpoint.seed) for one in found]
     chains = [(), ("a",), ("a", "b"), ("b",), ("b", "a")]
     assert sorted(named) == sorted(
@@ -62,7 +67,7 @@ def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(
 def test_scaled_margins_are_made_of_what_was_measured_and_have_no_file_of_their_own(tmp_path: Path) -> None:
     study = small()
     rows = write(tmp_path, study)
-    for one in gather(make_plan(study, TASKS), FolderStore(tmp_path / "store"), TASKS):
+    for one in gathered(study, FolderStore(tmp_path / "store")):
         for task, scores in one.scores.items():
             assert one.further[task]["scaled_margin"].table.equals(scores.by("scaled_margin").table)
     margins = [row for row in rows if row.item_metric == "scaled_margin"]
@@ -72,7 +77,7 @@ def test_scaled_margins_are_made_of_what_was_measured_and_have_no_file_of_their_
 
 def test_what_failed_is_absent(tmp_path: Path) -> None:
     study = small()
-    found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")), TASKS)
+    found = gathered(study, ran(tmp_path, study, failing("a>b")))
     assert [one.checkpoint.labels for one in found] == [(), ("a",), ("b",), ("b", "a")]
 
 
@@ -80,8 +85,7 @@ def test_what_failed_is_absent(tmp_path: Path) -> None:
 def test_predictions_follow_the_metric(metric: Any, tmp_path: Path) -> None:
     study = small()
     store = ran(tmp_path, study)
-    plain = gather(make_plan(study, TASKS), store, TASKS)
-    chosen = gather(make_plan(study, TASKS), store, TASKS, metric=metric)
+    plain, chosen = gathered(study, store), gathered(small(metric=metric), store)
     for before, after in zip(plain, chosen, strict=True):
         for task in "ab":
             np.testing.assert_array_equal(after.scores[task].item_scores(), before.scores[task].item_scores(metric))
@@ -106,6 +110,7 @@ def test_files_of_a_finished_study(tmp_path: Path) -> None:
     rows = write(tmp_path, study)
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoints.json",
         "provenance.json",
         "results.json",
         "results.parquet",
@@ -167,7 +172,7 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     plan = make_plan(study, tasks)
     store = FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
-    output._write_scores(plan, store, tasks, "accuracy", tmp_path / "scores")
+    measured._write_scores(output._score_files(plan, store, tasks, "accuracy"), tmp_path / "scores")
     assert len(plan.scores) == 4  # of tasks with the same examples each checkpoint is measured once
     assert len(list((tmp_path / "scores").glob("*.parquet"))) == 12
 
@@ -184,7 +189,7 @@ def test_long_names_and_those_that_differ_in_case_only_are_written_and_in_the_in
     plan, store = make_plan(study, tasks), FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
     for _ in range(2):  # written anew it is the same
-        output._write_scores(plan, store, tasks, "accuracy", tmp_path / "scores")
+        measured._write_scores(output._score_files(plan, store, tasks, "accuracy"), tmp_path / "scores")
         index = json.loads((tmp_path / "scores" / "index.json").read_bytes())
         files = {path.name for path in (tmp_path / "scores").glob("*.parquet")}
         assert files == set(index)
@@ -213,7 +218,7 @@ def test_an_index_cannot_remove_what_lies_elsewhere(tmp_path: Path) -> None:
 
 def test_what_is_undefined_is_null_in_json_and_nan_in_parquet(tmp_path: Path) -> None:
     row = ResultRow("s", "m", "a", "", 1, "", "a", "gain", "", "", "0", Estimate.undefined("no example"))
-    output._write_rows([row], small(), tmp_path)
+    measured._write_rows([row], Measured(small(), {}, {}, (), {}), tmp_path)
     (read,) = json.loads((tmp_path / "results.json").read_bytes())["rows"]
     assert (read["value"], read["reason"]) == (None, "no example")
     assert math.isnan(pl.read_parquet(tmp_path / "results.parquet")["value"][0])

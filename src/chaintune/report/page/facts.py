@@ -1,7 +1,7 @@
 """Where the numbers of a page come from, as lines of name and value."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fac
         Fact("Precision", (", ".join(provenance["precision"]),)),
         *([Fact("Scored by", (provenance["backend"],))] if "backend" in provenance else []),
         *_cost(provenance.get("cost", {})),
+        *_joined(provenance.get("joined", ())),
         Fact("Machine", (f"{provenance['platform']}, Python {provenance['python']}",)),
         Fact("Versions", named),
         Fact("All packages", tuple(f"{name} {version}" for name, version in packages.items()), long=True),
@@ -79,6 +80,16 @@ def _task(name: str, task: Mapping[str, Any]) -> Fact:
             f"version {task['version']}; digests: train {task['train_digest'][:16]}, test {task['test_digest'][:16]}",
         ),
     )
+
+
+def _joined(runs: Sequence[Mapping[str, Any]]) -> list[Fact]:
+    """Of results that are joined from several runs where each comes from."""
+    lines = [
+        f"{number_of(len(run['seeds']), 'seed')} ({', '.join(map(str, run['seeds']))}): {' '.join(run['command'])}; "
+        f"{run['written_at'][:10]}, {run['platform']}"
+        for run in runs
+    ]
+    return [Fact("Joined from", tuple(lines))] if lines else []
 
 
 def _cost(cost: Mapping[str, Any]) -> list[Fact]:

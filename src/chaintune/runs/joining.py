@@ -1,0 +1,178 @@
+"""Runs of one study that differ in seed, joined into what one run with all of their seeds would have measured."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import DataError, number_of
+from chaintune.files.names import shown_arguments
+from chaintune.records import ResultRow
+from chaintune.runs.measured import Measured, MeasuredCheckpoint, ScoreFile, read, score_names, write
+from chaintune.study.stage_settings import RESOURCE_FIELDS
+from chaintune.study.task_spec import PATHS
+
+# What of a study file changes no number, or is compared by its content.
+_NO_MATTER = frozenset(("seed", "keep", "base", "report_to", *RESOURCE_FIELDS, *PATHS))
+_READING = ("key", "task", "item_metric", "split")
+_OF_A_RUN = ("command", "written_at", "platform", "python", "seeds", "cost")
+_MOST_SHOWN, _LONGEST = 3, 60
+
+
+def join(folders: Sequence[Path], out: Path, *, command: Sequence[str] = ()) -> list[ResultRow]:
+    """The rows of several runs that differ in seed, as of one; writes them with everything that a run leaves behind.
+
+    Nothing but the folders is read: no store, model or data set. What was joined may be joined again, also in place.
+
+    Args:
+        folders: `--out` folders of runs.
+        out: for the joined results; it may be one of the folders.
+        command: as it was typed, for the provenance.
+
+    Raises:
+        DataError: a folder holds no such results, two differ in more than their seeds, or a seed is in two of them.
+        StoreError: the folder cannot be written to.
+    """
+    parts = {str(folder): read(folder) for folder in dict.fromkeys(folders)}
+    check_alike(parts)
+    return write(joined(list(parts.values()), command=command), out)
+
+
+def check_alike(parts: Mapping[str, Measured]) -> None:
+    """Refuse runs that are not of one study, or that have a seed in common.
+
+    Args:
+        parts: folder -> what was measured.
+
+    Raises:
+        DataError: it names what differs, or the seed.
+    """
+    (first, measured), *others = parts.items()
+    content = dict(_content(measured))
+    for folder, other in others:
+        own = dict(_content(other))
+        keys = [key for key in dict.fromkeys((*content, *own)) if content.get(key) != own.get(key)]
+        if keys:
+            shown = [f"{key} ({_shown(own, key)}, not {_shown(content, key)})" for key in keys[:_MOST_SHOWN]]
+            more = f" and {number_of(len(keys) - _MOST_SHOWN, 'more value')}" if len(keys) > _MOST_SHOWN else ""
+            raise DataError(
+                f"{folder}: differs from {first} in {', '.join(shown)}{more}; runs are joined that differ in nothing "
+                "but their seeds"
+            )
+    counts = Counter(seed for one in parts.values() for seed in one.seeds)
+    if twice := [seed for seed, count in sorted(counts.items()) if count > 1]:
+        both = [folder for folder, one in parts.items() if twice[0] in one.seeds]
+        raise DataError(f"seed {twice[0]} is in {' and in '.join(both)}; leave one of them out, as a seed counts once")
+
+
+def joined(parts: Sequence[Measured], *, command: Sequence[str] = ()) -> Measured:
+    """What one run with the seeds of all parts would have measured, whatever their order.
+
+    A measurement that several parts have, such as the base's, is that of the first of them.
+
+    Args:
+        parts: alike, each with seeds of its own.
+        command: as it was typed.
+    """
+    parts = sorted(parts, key=lambda part: part.seeds)
+    first = parts[0]
+    seeds = sorted(seed for part in parts for seed in part.seeds)
+    vary = dict(first.study.vary) | {"seed": tuple(seeds)}
+    files: dict[tuple[str, ...], ScoreFile] = {}
+    for part in parts:
+        files = {_reading(one): one for one in part.files.values()} | files
+    names = dict(zip(files, score_names([one.about for one in files.values()]), strict=True))
+    return replace(
+        first,
+        study=replace(first.study, vary=tuple(vary.items())),
+        checkpoints=_in_order(
+            replace(one, files=_named(one, part, names)) for part in parts for one in part.checkpoints
+        ),
+        files={names[reading]: one for reading, one in files.items()},
+        provenance=_provenance([part.provenance for part in parts], seeds, command),
+    )
+
+
+def _reading(one: ScoreFile) -> tuple[str, ...]:
+    """What says whether two score files are of one measurement, read alike."""
+    return tuple(one.about[name] for name in _READING)
+
+
+def _named(one: MeasuredCheckpoint, part: Measured, names: Mapping[tuple[str, ...], str]) -> dict[str, tuple[str, ...]]:
+    """Task -> its score files under the names that they have now."""
+    return {task: tuple(names[_reading(part.files[name])] for name in own) for task, own in one.files.items()}
+
+
+def _in_order(checkpoints: Iterable[MeasuredCheckpoint]) -> tuple[MeasuredCheckpoint, ...]:
+    """The checkpoints as one plan has them: by base, then by variant, then by seed."""
+    every = list(checkpoints)
+    places = dict.fromkeys((one.checkpoint.base, one.checkpoint.variant) for one in every)
+    order = {place: number for number, place in enumerate(places)}
+    return tuple(
+        sorted(every, key=lambda one: (order[one.checkpoint.base, one.checkpoint.variant], one.checkpoint.seed or 0))
+    )
+
+
+def _content(measured: Measured) -> Iterator[tuple[str, Any]]:
+    """Everything that has to be alike in runs that are joined, as dotted key and value, without places of a machine."""
+    written, provenance = measured.study.to_mapping(), measured.provenance
+    written["vary"] = {name: values for name, values in written["vary"].items() if name != "seed"}
+    yield from _flat(written)
+    yield from _flat({name: provenance.get(name, {}) for name in ("bases", "precision", "judges", "external")})
+    for name, task in provenance["tasks"].items():
+        for split in ("train", "test"):
+            yield f"tasks.{name}: {split} examples", task.get(f"{split}_digest", "")[:12]
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            if name not in _NO_MATTER:
+                yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, _portable(value)
+
+
+def _portable(value: Any) -> Any:
+    """A value without the folders of a machine in it."""
+    if isinstance(value, list | tuple):
+        return [_portable(one) for one in value]
+    if isinstance(value, Mapping):
+        return {_portable(name): _portable(one) for name, one in value.items()}
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _shown(content: Mapping[str, Any], key: str) -> str:
+    return str(content[key])[:_LONGEST] if key in content else "none"
+
+
+def _provenance(parts: Sequence[Mapping[str, Any]], seeds: Sequence[int], command: Sequence[str]) -> dict[str, Any]:
+    """The first run's, with the seeds and costs of all, and where each of them comes from."""
+    runs = [run for part in parts for run in part.get("joined", [{name: part.get(name) for name in _OF_A_RUN}])]
+    cost: Counter[str] = Counter()
+    for part in parts:
+        cost.update(part.get("cost", {}))
+    return {
+        **parts[0],
+        "command": shown_arguments(command) or list(parts[0]["command"]),
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{name: _either(str(part[name]) for part in parts) for name in ("python", "platform", "machine")},
+        "packages": {
+            name: _either(part["packages"][name] for part in parts if name in part["packages"])
+            for name in sorted({name for part in parts for name in part["packages"]})
+        },
+        "seeds": list(seeds),
+        "cost": dict(cost),
+        "cautions": {
+            kind: _either((part["cautions"][kind] for part in parts if kind in part.get("cautions", {})), " ")
+            for kind in sorted({kind for part in parts for kind in part.get("cautions", {})})
+        },
+        "joined": runs,
+    }
+
+
+def _either(texts: Iterable[str], between: str = " and ") -> str:
+    """Different texts in one; of what was joined before, each stands once."""
+    return between.join(dict.fromkeys(texts))

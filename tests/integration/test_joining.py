@@ -1,0 +1,124 @@
+"""Runs of one seed each, joined, against the one run with all of their seeds."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from chaintune.cli import main
+from chaintune.errors import ChaintuneError, DataError
+from chaintune.report.figures import result_figures
+from chaintune.report.folder import read_results
+from chaintune.report.words import summary
+from chaintune.runs.joining import join
+from tests.integration.conftest import BRIEF, Smoke
+
+SEEDS = (0, 1, 2)
+# With a mitigation, whose cost is known from the store, and with what is measured beside scores.
+WHOLE = (
+    BRIEF,
+    "kl=true",
+    "curvature={examples: 2, batches: 0, tolerance: 0.5}",
+    "mitigations=[{replay: {task: balls, dose: [0.5]}}]",
+)
+
+
+@pytest.fixture(scope="module")
+def runs(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folders of a run with three seeds and of one with each; nothing that they were computed from is left."""
+    made, folder = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("elsewhere")
+    for name, seeds in (("whole", SEEDS), *((f"seed{seed}", (seed,)) for seed in SEEDS)):
+        session = smoke.open(made / "store", *WHOLE, f"vary.seed={list(seeds)}")
+        assert session.run(made / name).outcome.complete
+        shutil.move(made / name, folder / name)
+    shutil.rmtree(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAINTUNE_STORE", str(made / "none"))
+        yield folder
+
+
+def report(*arguments: str | Path) -> str:
+    with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
+        main(["report", *map(str, arguments)])
+    assert ended.value.code == 0
+    return printed.getvalue()
+
+
+def test_joined_runs_are_the_one_run_with_their_seeds(runs: Path, tmp_path: Path) -> None:
+    folders = [runs / f"seed{seed}" for seed in (2, 0, 1)]  # in whatever order
+    printed = report(*folders, "--out", tmp_path / "joined")
+    whole, joined = runs / "whole", tmp_path / "joined"
+    for name in ("results.parquet", "curvature.parquet", "kl.parquet", "training.parquet"):
+        assert pl.read_parquet(joined / name).equals(pl.read_parquet(whole / name)), name
+    assert set(pl.read_parquet(joined / "results.parquet")["seed"]) >= {"all", "0", "1", "2"}
+    assert json.loads((joined / "results.json").read_bytes()) == json.loads((whole / "results.json").read_bytes())
+    assert {path.name: path.read_bytes() for path in (joined / "scores").iterdir()} == {
+        path.name: path.read_bytes() for path in (whole / "scores").iterdir()
+    }
+    one, other = read_results(joined), read_results(whole)
+    assert [(each.name, each.spec, each.caption) for each in result_figures(one)] == [
+        (each.name, each.spec, each.caption) for each in result_figures(other)
+    ]
+    assert summary(one) == summary(other)
+    assert "Over 3 seeds" in printed
+    page = (joined / "report.html").read_text()
+    assert page.count("1 seed (") == 3, "the page says where each seed comes from"
+
+
+def test_what_was_joined_grows_in_place(runs: Path, tmp_path: Path) -> None:
+    join([runs / "seed0"], tmp_path / "paper")
+    join([tmp_path / "paper", runs / "seed2", runs / "seed1"], tmp_path / "paper")
+    grown, whole = (pl.read_parquet(folder / "results.parquet") for folder in (tmp_path / "paper", runs / "whole"))
+    assert grown.equals(whole)
+    origin = json.loads((tmp_path / "paper" / "provenance.json").read_bytes())
+    assert (origin["seeds"], [run["seeds"] for run in origin["joined"]]) == ([0, 1, 2], [[0], [1], [2]])
+
+
+def test_a_seed_counts_once(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"seed 1 is in \S+whole and in \S+seed1; leave one of them out"):
+        join([runs / "whole", runs / "seed1"], tmp_path)
+
+
+def changed(folder: Path, to: Path, *, study: dict[str, object] | None = None, **provenance: object) -> Path:
+    """A run's folder under another name, with other words in its files."""
+    shutil.copytree(folder, to)
+    resolved = yaml.safe_load((to / "study.resolved.yaml").read_text())
+    (to / "study.resolved.yaml").write_text(yaml.safe_dump(resolved | (study or {})))
+    known = json.loads((to / "provenance.json").read_bytes())
+    (to / "provenance.json").write_text(json.dumps(known | provenance))
+    return to
+
+
+def test_what_differs_but_for_the_seed_is_named(runs: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((runs / "seed1" / "study.resolved.yaml").read_text())["recipe"] | {"learning_rate": 0.5}
+    other = changed(runs / "seed1", tmp_path / "rate", study={"recipe": recipe, "level": 0.9})
+    with pytest.raises(
+        DataError, match=r"rate: differs from \S+seed0 in recipe.learning_rate \(0.5, not 0.01\), level"
+    ):
+        join([runs / "seed0", other], tmp_path / "out")
+    other = changed(runs / "seed1", tmp_path / "weights", bases={"model": "other"}, precision=["bf16"])
+    with pytest.raises(DataError, match=r"in precision \(\['bf16'\], not \['fp32'\]\), bases.model \(other, not"):
+        join([runs / "seed0", other], tmp_path / "out")
+    tasks = json.loads((runs / "seed1" / "provenance.json").read_bytes())["tasks"]
+    tasks["balls"]["test_digest"] = "0" * 64
+    other = changed(runs / "seed1", tmp_path / "data", tasks=tasks)
+    with pytest.raises(DataError, match=r"tasks.balls: test examples \(000000000000, not"):
+        join([runs / "seed0", other], tmp_path / "out")
+    other = changed(runs / "seed1", tmp_path / "places", study={"base": ["/elsewhere/model"], "keep": "none"})
+    assert join([runs / "seed0", other], tmp_path / "out"), "places and what is kept change no number"
+
+
+def test_a_folder_that_is_no_such_run_is_one_sentence(runs: Path, tmp_path: Path) -> None:
+    other = changed(runs / "seed1", tmp_path / "older")
+    (other / "checkpoints.json").unlink()
+    with pytest.raises(ChaintuneError, match=r"older/checkpoints.json: no such file; .*run the study again"):
+        join([runs / "seed0", other], tmp_path / "out")
+    (other / "checkpoints.json").write_text('{"checkpoints": [{}], "other_ways": {}, "limits": {}}')
+    with pytest.raises(DataError, match="not as chaintune wrote it"):
+        join([runs / "seed0", other], tmp_path / "out")
