@@ -44,7 +44,7 @@ def correlations(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     with computed(session.plan, store, session.tasks, engine, LOCAL) as outcome:  # 64 checkpoints need no tables
         if not outcome.complete:
             raise StageError(f"family {seed}: a stage failed")
-    made = gather(session.plan, store, session.tasks)
+    made = gather(session).scored()
     trained = {one.order: one for one in measured_orders(made, _ORDERS, Inference(resamples=200))}
     known = {one.order: one for one in predicted.orders}
     roles = {name: spec.role for name, spec in study.tasks.items()}

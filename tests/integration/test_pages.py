@@ -66,6 +66,7 @@ def test_the_commands_of_a_page_work_one_after_another(
     told = {arguments[0]: run(arguments) for arguments in found}
     assert "14 of 14 done" in told["status"]
     assert "Learned, then forgotten" in told["run"]
+    assert all(f"\n{part}: " in told["run"] for part in ("Order", "Groups"))
     shutil.rmtree(folder / "runs" / Path(found[1][1]).stem)
 
 

@@ -26,6 +26,7 @@ def run(
     provenance.json.
     """
     from chaintune.cli.display import print_tables
+    from chaintune.report.closing import closing
     from chaintune.report.folder import read_results, write_report
     from chaintune.report.tables import result_tables
     from chaintune.report.words import summary
@@ -46,6 +47,8 @@ def run(
     write_report(folder, session.tasks, results=report)
     print_tables(result_tables(report, main=True))
     echo(summary(report))
+    for sentence in closing(report):
+        echo(f"\n{sentence}")
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
     echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in results.outcome.of("failed"):

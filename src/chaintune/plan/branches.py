@@ -82,6 +82,11 @@ class Branch:
         return tuple(dict.fromkeys([*taught, *(step.protected for step in self.steps if step.protected_own)]))
 
     @property
+    def mitigated_chain(self) -> Chain:
+        """The plain chain that it is compared with; no step of a plain chain."""
+        return self.mitigated.chain if self.mitigated else ()
+
+    @property
     def trained(self) -> Chain:
         """The plain chain's part that ends with the last training on the lost task; the base where there is none."""
         if self.mitigated is None:

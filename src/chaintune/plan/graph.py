@@ -243,6 +243,7 @@ class Graph:
     def _add_branch(self, family: Family, branch: Branch, made: dict[Chain, str]) -> None:
         """The steps of a branch, one after another, and their keys in what the family's chains have made so far."""
         base, variant, chain = family.base, family.variant, branch.start
+        measured = self._measured_in(branch)
         path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
         for place, step in enumerate(branch.steps, start=1):
             chain = (*chain, step.place)
@@ -253,9 +254,17 @@ class Graph:
             path.append(node.key)
             final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
-            self._add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
-            if self.study.kl and step.back_to is None and step.mixing == "alone":
+            self._add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated, tasks=measured)
+            diverges = self.study.kl is True or (self.study.kl and not branch.start and place == 1)
+            if diverges and step.back_to is None and step.mixing == "alone":
                 self._add_divergence(node, step.task, (base, chain, variant.labels, variant.seed))
+
+    def _measured_in(self, branch: Branch) -> frozenset[str] | None:
+        """The tasks that a branch's checkpoints are measured on; None is all."""
+        if self.study.measured_at == "all checkpoints":
+            return None
+        chain = (*branch.start, *(step.place for step in branch.steps), *branch.mitigated_chain)
+        return frozenset(self.facts) - self.study.taught | {task for step in chain for task in step.tasks}
 
     def _add_cell(
         self,
@@ -266,14 +275,15 @@ class Graph:
         *,
         final: bool = False,
         mitigates: tuple[MitigationRef, ...] = (),
+        tasks: Collection[str] | None = None,
     ) -> None:
-        """Name a checkpoint, and have it scored on every task."""
+        """Name a checkpoint, and have it scored on these tasks; None is all."""
         at = Checkpoint(base, chain, variant.labels, variant.seed, key)
         labels = at.labels
         measured = {
             task: {name: self._score(at, labels, (task, "test", name)) for name in facts.measured}
             for task, facts in self.facts.items()
-            if facts.measured
+            if facts.measured and (tasks is None or task in tasks)
         }
         place = (base, chain, variant.labels, variant.seed)
         for task, keys in measured.items():
@@ -283,7 +293,9 @@ class Graph:
         cell = Cell(at, measured, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
-            cell = replace(before, final=final or before.final, mitigates=both)
+            every = {**before.measurements, **measured}
+            every = {task: every[task] for task in self.facts if task in every}
+            cell = replace(before, measurements=every, final=final or before.final, mitigates=both)
         self.cells[place] = cell
 
     def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[Chain, str]) -> None:

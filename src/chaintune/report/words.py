@@ -73,7 +73,9 @@ def paragraphs(results: Results) -> list[Paragraph]:
     parts = [forgetting_paragraph(row, shown, level=level, further=further) for row in lost[:_MOST_PARAGRAPHS]]
     if len(lost) > _MOST_PARAGRAPHS:
         parts.append(Paragraph("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
-    parts += [Paragraph("order", _order(row, level)) for row in shown if row.metric == "order_effect" and row.is_whole]
+    parts += [
+        Paragraph("order", order_sentence(row, level)) for row in shown if row.metric == "order_effect" and row.is_whole
+    ]
     alike = _grouped_by_reason([row for row in shown if row.metric == "recovery" and row.is_whole])
     parts += [Paragraph("brought back", recoveries_text(some, shown, level=level)) for some in alike[:_MOST_PARAGRAPHS]]
     if left := sum(map(len, alike[_MOST_PARAGRAPHS:])):
@@ -369,7 +371,8 @@ def _value(rows: Sequence[ResultRow], row: ResultRow, metric: str) -> float:
     return next((one.estimate.value for one in _like(rows, row, metric, "")), math.nan)
 
 
-def _order(row: ResultRow, level: float) -> str:
+def order_sentence(row: ResultRow, level: float) -> str:
+    """The sentence on an order effect of a whole task."""
     estimate = row.estimate
     if math.isnan(estimate.low):
         return f"Whether {row.task} scores better when it is trained later is unknown: {estimate.reason}."

@@ -63,6 +63,7 @@ task:
   fewshot: 2
   include_path: our_tasks
   free: 200
+  only: {category: [Age, Religion]}
   test_share: 0.5
   recipe: {epochs: 2}
   measure: generation

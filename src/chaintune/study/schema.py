@@ -33,6 +33,9 @@ from chaintune.tasks.chat import RunMode
 from chaintune.tasks.sizes import NONE, parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
+# The checkpoints at which a task is measured that some chain teaches.
+MeasuredAt = Literal["all checkpoints", "own chains"]
+Kl = bool | Literal["first stages"]
 _MOST_EXAMPLES = 10_000_000
 TASK_NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -209,6 +212,7 @@ class TaskSpec(Spec):
         path, test_path, use, hub, config, split, columns, unusable, lm_eval, fewshot, include_path: where the data is;
             see `tasks.DataOptions`.
         free: conversations that a model begins itself, in place of data.
+        only: dimension -> groups: examples of others are neither taught nor tested.
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
@@ -242,6 +246,7 @@ class TaskSpec(Spec):
     fewshot: Annotated[Whole, Field(ge=0, le=1_000)] | None = None
     include_path: str | None = None
     free: Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)] | None = None
+    only: Annotated[dict[str, Names], Field(min_length=1)] | None = None
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: SkipValidation[dict[str, Any]] = Field(default_factory=dict)  # `check_recipe` looks at it
@@ -324,6 +329,7 @@ class StudySpec(Spec):
         chat: how tasks are asked that say nothing: in the model's chat template (`on`), as plain text (`off`), both
             ways, or as their examples suggest (`auto`).
         keep: which checkpoints stay in the store: all, those that end a chain, or none.
+        measured_at: where a task that chains teach is measured: everywhere, or in these chains and at the base alone.
         allow_overlap: take what is taught and also tested; the results say what is.
         level: of confidence intervals.
         resamples: of the bootstrap and the permutation tests.
@@ -331,7 +337,7 @@ class StudySpec(Spec):
         seed_variance: over what the variance between seeds is estimated together.
         mitigations: what holds forgetting back or brings back what was lost, an item each.
         curvature: measure the curvature of each chain's first checkpoint.
-        kl: measure how far each stage moved the model on the task that it taught.
+        kl: measure how far each stage, or each chain's first, moved the model on the task that it taught.
         allow_unused: weights in a base's files that the model may leave out.
         serve: a command that starts a server for each checkpoint that is measured through it.
     """
@@ -347,6 +353,7 @@ class StudySpec(Spec):
     metric: Metric | Literal["auto"] = "auto"
     chat: Annotated[RunMode, BeforeValidator(_as_mode)] = "auto"
     keep: Literal["all", "final", "none"] = "all"
+    measured_at: MeasuredAt = "all checkpoints"
     allow_overlap: bool = False
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100, le=MOST_RESAMPLES)] = 10_000
@@ -354,7 +361,7 @@ class StudySpec(Spec):
     seed_variance: SeedVariance = "over_groups"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
-    kl: bool = False
+    kl: Kl = False
     allow_unused: NamesOrNone = Field(default_factory=list)
     serve: Annotated[ServeSpec | None, BeforeValidator(as_serve)] = None
 

@@ -22,7 +22,16 @@ from chaintune.study.chains import Chain, read_chains
 from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
-from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks, or_empty
+from chaintune.study.schema import (
+    CurvatureSpec,
+    Kl,
+    MeasuredAt,
+    StudySpec,
+    TaskSpec,
+    check_recipe,
+    check_tasks,
+    or_empty,
+)
 from chaintune.study.serve import Serve, serve_of
 from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
@@ -64,7 +73,10 @@ class Study:
         mitigations: branches after or around a loss.
         precision, metric, keep, level, resamples, forgetting_from, seed_variance, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
-        kl: whether each stage's divergence from its parent is measured on the task that it taught.
+        measured_at: the checkpoints at which a task is measured that some chain teaches: all, or those of its own
+            chains and the bases.
+        kl: whether the divergence of each stage from its parent, or of each chain's first, is measured on the task that
+            it taught.
         allow_unused: patterns of weights that a base may leave out.
         allow_overlap: what is taught may also be tested; the results say what is.
         chat: how tasks are asked that do not say it themselves.
@@ -91,13 +103,14 @@ class Study:
     seed_variance: SeedVariance = "over_groups"
     backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
-    kl: bool = False
+    kl: Kl = False
     allow_unused: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     allow_overlap: bool = False
     chat: RunMode = "auto"
     serve: Serve | None = None
     gradients: int = 0
+    measured_at: MeasuredAt = "all checkpoints"
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -212,7 +225,8 @@ class Study:
                 {item.kind: as_plain(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
             **({"curvature": self.curvature.model_dump()} if self.curvature else {}),
-            **({"kl": True} if self.kl else {}),
+            **({"kl": self.kl} if self.kl else {}),
+            **({"measured_at": self.measured_at} if self.measured_at != "all checkpoints" else {}),
             **({"chat": self.chat} if self.chat != "auto" else {}),
             **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
             **({"serve": self.serve.to_mapping(_seen_from(folder, self.serve.folder))} if self.serve else {}),

@@ -138,6 +138,7 @@ def load_spec(
         train=spec.train,
         test=spec.test,
         seed=spec.seed,
+        only=spec.only,
         test_share=spec.test_share,
         measure=spec.measure,
         metric=spec.metric,

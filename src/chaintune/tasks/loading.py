@@ -21,7 +21,7 @@ from chaintune.tasks.labelling import is_balanced, labelled
 from chaintune.tasks.left_out import note_left_out
 from chaintune.tasks.overlap import joined_clusters, shared_items
 from chaintune.tasks.power import counts_flips
-from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
+from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, of_groups, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
 from chaintune.tasks.text_labels import read_labels
@@ -58,6 +58,7 @@ def load(
     train: Size = None,
     test: Size = None,
     seed: int = 0,
+    only: Mapping[str, str | Sequence[str]] | None = None,
     test_share: float | None = None,
     measure: str | Sequence[str] = (),
     metric: str | Sequence[str] = (),
@@ -83,6 +84,7 @@ def load(
         test: how many are tested; also `power 10` or `power 10 per category`, for what shows a loss of 10 points in
             four cases of five at the flips of `tasks.power.FLIPS`.
         seed: of the split and of the samples.
+        only: dimension -> groups: examples of others are neither taught nor tested.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
             has no test split of its own; 1 teaches nothing.
         measure: how checkpoints are asked, one or several, the first deciding; none is what suits the examples.
@@ -128,7 +130,7 @@ def load(
         raise ConfigError(f"{what}: 'train: none' and 'test: none' leave nothing of it; give one of them a size")
     options = {option: value for option, value in data.items() if value is not None}
     source = read(name, own_role, options, generated=bool(scorers) or GENERATION in _names(measure))
-    source = labelled(source, labelling, what)
+    source = labelled(of_groups(source, only, what) if only else source, labelling, what)
     if ask_train:
         sizes["test"] = sizes["test"] if "test" not in left else None
     elif without_answers(source.pool, sizes, what):

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.records import Example
+from chaintune.tasks.definition import TaskData
 from chaintune.tasks.power import FLIPS, needed_for
 from chaintune.tasks.splits import spread
 
@@ -159,6 +160,31 @@ def _count_for_power(orders: dict[str, list[Example]], size: SizeSpec, what: str
         f"{what}: '{size}' {takes}, and {there}, with which a loss of {size.points:g} points would be shown in "
         f"{needed.power:.0%} of cases; {instead}for the most that can be taken, '{needed.most}{each}'"
     )
+
+
+def of_groups(source: TaskData, only: Mapping[str, str | Sequence[str]], what: str) -> TaskData:
+    """The data with the examples alone that bear one of the groups that are named, on each dimension.
+
+    Args:
+        source: the whole data.
+        only: dimension -> groups.
+        what: the beginning of an error sentence.
+
+    Raises:
+        DataError: there is no such dimension, or a group without an example.
+    """
+    for dimension, groups in only.items():
+        if dimension not in source.dimensions:
+            raise DataError(f"{what}, only: no dimension '{dimension}'; {nearest(dimension, source.dimensions)}")
+        names = {groups} if isinstance(groups, str) else set(groups)
+        parts = [source.pool.examples, source.pool.test or ()]
+        known = sorted({group for part in parts for one in part for group in one.groups.get(dimension, ())})
+        if unknown := sorted(names.difference(known)):
+            raise DataError(f"{what}, only: no group '{unknown[0]}' of {dimension}; {nearest(unknown[0], known)}")
+        parts = [[one for one in part if names.intersection(one.groups.get(dimension, ()))] for part in parts]
+        pool = replace(source.pool, examples=parts[0], test=None if source.pool.test is None else parts[1])
+        source = replace(source, pool=pool)
+    return source
 
 
 def dose_size(dose: float, examples: int, *, task: str) -> int:

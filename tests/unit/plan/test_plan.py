@@ -51,6 +51,32 @@ def test_replay_doses_are_branches_of_the_chain_that_lost_the_task() -> None:
     assert plan.counts()["stages_unshared"] == 10
 
 
+def test_tasks_are_measured_on_their_own_chains_alone_where_the_study_says_so() -> None:
+    chains = [["a", "b"], ["a", "c"], ["c", "a"]]
+    study = make_study(
+        "abcd", chains=chains, mitigations=[{"replay": {"task": "a", "dose": [0.25]}}], measured_at="own chains"
+    )
+    measured = {cell.checkpoint.labels: "".join(cell.measurements) for cell in make_plan(study).cells}
+    assert measured == {
+        (): "abcd",  # d, which no chain teaches, everywhere
+        ("a",): "abcd",  # of both chains that it begins
+        ("a", "b"): "abd",
+        ("a", "c"): "acd",
+        ("a", "b", "a@25%"): "abd",
+        ("a", "c", "a@25%"): "acd",
+        ("c",): "acd",
+        ("c", "a"): "acd",
+    }
+    assert Study.from_mapping(study.to_mapping()) == replace(study, name="study")
+
+
+def test_divergences_of_first_stages_alone() -> None:
+    replay = [{"replay": {"task": "a", "dose": [0.25]}}]
+    plan = make_plan(make_study("ab", mitigations=replay, kl="first stages"))
+    assert [node.chain for node in plan.divergences] == [("a",), ("b",)]
+    assert [cell.checkpoint.labels for cell in plan.cells if cell.kl_key] == [("a",), ("b",)]
+
+
 def test_a_dose_that_gives_no_example_is_told_with_one_that_does() -> None:
     study = make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.5, 0.01]}}])
     sentence = "task 'a': a dose of 0.01 of 8 training examples gives none; a dose of 0.0626 gives one"

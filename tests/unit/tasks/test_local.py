@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -219,6 +220,8 @@ BAD_CALLS: list[tuple[Mapping[str, Any], type[ChaintuneError], str]] = [
     ({"train": 30}, DataError, "task 'mine', train: 30 examples asked for, there are 4"),
     ({"test": "3 per faith"}, DataError, r"'3 per faith' asks for more than there are: 'a' has \d, 'b' has \d"),
     ({"test": "3 per creed"}, DataError, r"task 'mine', test: '3 per creed': no such dimension; valid: faith"),
+    ({"only": {"creed": ["a"]}}, DataError, r"task 'mine', only: no dimension 'creed'; valid: faith"),
+    ({"only": {"faith": ["c"]}}, DataError, r"task 'mine', only: no group 'c' of faith; valid: "),
     ({"test_share": 0}, ConfigError, "test_share 0 must be more than 0 and at most 1"),
     ({"test_share": 0.01}, DataError, "the test split is empty; 8 rows lie in 4 clusters"),
     ({"test_share": 0.99}, DataError, "the train split is empty; 8 rows lie in 4 clusters"),
@@ -232,6 +235,15 @@ def test_arguments_that_cannot_be_meant(
     path = jsonl(tmp_path, [row(k, groups={"faith": "ab"[k // 4]}) for k in range(8)])
     with pytest.raises(error, match=message):
         load(path, **options)
+
+
+def test_examples_of_some_groups_alone(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row(k, groups={"faith": ["abc"[k % 3]]}, cluster=f"c{k}") for k in range(36)])
+    task = load(path, only={"faith": ["a", "b"]}, test="3 per faith")
+    groups = Counter(group for example in (*task.train, *task.test) for group in example.groups["faith"])
+    assert (set(groups), len(task.test)) == ({"a", "b"}, 6)
+    one = load(path, only={"faith": "c"})
+    assert {example.groups["faith"] for example in (*one.train, *one.test)} == {("c",)}
 
 
 def test_a_name_that_a_chain_could_not_hold_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""A study in three sentences: what was found for the order of its tasks, for groups, and for what brings back."""
+
+from collections.abc import Sequence
+
+from chaintune.records import ResultRow
+from chaintune.records.examples import LABEL
+from chaintune.report.group_words import group_differences
+from chaintune.report.results import Results
+from chaintune.report.words import order_sentence, recovery_text, reference_text
+
+
+def closing(results: Results) -> list[str]:
+    """At most three sentences on the safety tasks of a study, or on all where it has none.
+
+    Of several comparisons of one kind it is counted how many show something; a single one is told. Where nothing was
+    asked, as of groups where there are none, there is no sentence.
+    """
+    safety = {name for name, about in results.provenance.get("tasks", {}).items() if about["role"] == "safety"}
+    shown = [row for row in results.shown if not safety or row.task in safety]
+    plain = [row for row in results.plain if not safety or row.task in safety]
+    return list(filter(None, (_order(shown, results), _groups(plain, results), _brought_back(shown, results))))
+
+
+def _order(rows: Sequence[ResultRow], results: Results) -> str:
+    effects = [row for row in rows if row.metric == "order_effect" and row.is_whole]
+    if len(effects) == 1:
+        return f"Order: {order_sentence(effects[0], results.level)}"
+    better, worse = _sides(effects, results.level)
+    text = (
+        f"Order: a task is shown to end better where it is tuned last in {better} of {len(effects)} comparisons of two "
+        f"orders, and worse in {worse}."
+    )
+    return text if effects else ""
+
+
+def _groups(rows: Sequence[ResultRow], results: Results) -> str:
+    """On the first dimension of each task, which is the one that its sizes name."""
+    apart = [row for row in rows if row.metric == "biased_forgetting" and row.dimension != LABEL]
+    firsts = {task: next(row.dimension for row in apart if row.task == task) for task in {row.task for row in apart}}
+    apart = [row for row in apart if row.dimension == firsts[row.task]]
+    if len({row.key for row in apart}) == 1:
+        first = apart[0]
+        limits = {
+            row.group: row.estimate.value
+            for row in rows
+            if row.metric == "detectable_biased_forgetting" and (row.key, row.dimension) == (first.key, first.dimension)
+        }
+        sentences = group_differences(
+            first.dimension,
+            {row.group: row.estimate for row in apart},
+            limits,
+            reference_text(first.bf_reference),
+            level=results.level,
+            unit=first.unit,
+        )
+        return f"Groups: {sentences[0]}"
+    more, less = _sides(apart, results.level)
+    text = (
+        f"Groups: a group is shown to lose more than its whole task in {more} of {len(apart)} comparisons, and less in "
+        f"{less}."
+    )
+    return text if apart else ""
+
+
+def _brought_back(rows: Sequence[ResultRow], results: Results) -> str:
+    known = [row for row in rows if row.metric == "recovery" and row.is_whole]
+    if len(known) == 1:
+        (mitigation,) = {row.mitigation for row in known}
+        return f"{mitigation.capitalize()}: {recovery_text(known[0], results.shown, level=results.level)}"
+    back = sum(row.estimate.low > 0 for row in known)
+    return f"Brought back: a recovery is shown for {back} of {len(known)} mitigated chains." if known else ""
+
+
+def _sides(rows: Sequence[ResultRow], level: float) -> tuple[int, int]:
+    """How many differences are shown to lie above 0, and how many below."""
+    values = [row.estimate.value for row in rows if row.estimate.is_shown(level)]
+    above = sum(value > 0 for value in values)
+    return above, len(values) - above
