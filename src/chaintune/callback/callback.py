@@ -29,6 +29,8 @@ from chaintune.logs.options import CompareOptions, names_of
 from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
+from chaintune.study.suite import TASK_FILES
+from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks.chat import RUN_MODES, UNUSED, RunMode, asked, template_unused
 
 _LOG = logging.getLogger(__name__)
@@ -43,8 +45,9 @@ class ForgettingCallback(TrainerCallback):
     ends it early.
 
     Args:
-        tasks: a task or its name, or several; their test examples are scored. Where texts are written, that takes as
-            long as writing them does, so take a sample by `test`.
+        tasks: a task or its name, or several, or the path of a file with the `tasks` of a study file; their test
+            examples are scored. Where texts are written, that takes as long as writing them does, so take a sample by
+            `test`.
         every: optimizer steps from one scoring to the next.
         by: dimensions whose groups are compared.
         test: how many examples of tasks that are named: None for all, a number, or `40 per category`.
@@ -70,7 +73,7 @@ class ForgettingCallback(TrainerCallback):
 
     def __init__(
         self,
-        tasks: Task | str | Sequence[Task | str],
+        tasks: Task | str | Path | Sequence[Task | str],
         *,
         every: int = 100,
         by: str | Sequence[str] = (),
@@ -307,9 +310,12 @@ class ForgettingCallback(TrainerCallback):
 
 
 def _loaded(
-    tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, chat: RunMode, by: Sequence[str]
+    tasks: Task | str | Path | Sequence[Task | str], test: known_tasks.Size, chat: RunMode, by: Sequence[str]
 ) -> list[Task]:
     """The tasks, as they are asked, with their test examples only."""
+    if isinstance(tasks, Path) or (isinstance(tasks, str) and tasks.endswith(TASK_FILES)):
+        sizes = [] if test is None else [str(test)]
+        tasks, test, chat = tasks_from_options((), suite=str(tasks), sizes=sizes, chat=chat), None, "auto"
     several = [tasks] if isinstance(tasks, Task | str) else tasks
     if not isinstance(several, list | tuple) or not all(isinstance(task, Task | str) for task in several):
         raise ConfigError(f"tasks={tasks!r}: expected a task or the name of a known one, or a list of these")

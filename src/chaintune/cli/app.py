@@ -16,6 +16,7 @@ from chaintune.cli.audit import audit
 from chaintune.cli.card import card
 from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
+from chaintune.cli.init import init
 from chaintune.cli.mitigate import mitigate
 from chaintune.cli.order import order
 from chaintune.cli.output import (
@@ -52,7 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, order, plan, status, report, tasks, score, rescore, compare, audit, curvature, card, schema):
+for command in (init, run, order, plan, status, report, tasks, score, rescore, compare, audit, curvature, card, schema):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")

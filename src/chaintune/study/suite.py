@@ -10,7 +10,7 @@ from chaintune.files.reading import user_path
 from chaintune.study.schema import StudySpec, or_empty
 
 _SHIPPED = resources.files("chaintune.study")
-_SUFFIXES = (".yaml", ".yml")
+TASK_FILES = (".yaml", ".yml")
 _EXPECTED = "a task file: a mapping with 'tasks'"
 
 
@@ -42,7 +42,7 @@ def read_suite(named: str) -> Source:
     """
     if named in suite_names():
         source = parse_source(suite_text(named), f"suite {named}", folder=Path(), expected=_EXPECTED)
-    elif Path(named).suffix in _SUFFIXES or user_path(named).exists():
+    elif Path(named).suffix in TASK_FILES or user_path(named).exists():
         source = read_source(user_path(named), expected=_EXPECTED)
     else:
         raise ConfigError(f"no suite is known as '{named}', and there is no such file; {nearest(named, suite_names())}")

@@ -33,6 +33,19 @@ STRICT = "budgets: [{task: colours, forgetting: -0.9}]"
 WIDE = "budgets: [{task: colours, forgetting: 0.99}]"
 
 
+def test_tasks_may_be_the_file_of_a_study(tmp_path: Path) -> None:
+    tiny.write_task(tmp_path / "items.jsonl", count=24)
+    own = "path: items.jsonl, columns: {groups: {whose: groups.owner}}, train: none"
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"tasks:\n  mine: {{{own}, test: 6}}\n  more: {{{own}}}\n")
+    for tasks in (file, str(file)):
+        ForgettingCallback(tasks, by=["whose"])
+        with pytest.raises(ConfigError, match=r"no example has a group on 'owner'; .*whose"):
+            ForgettingCallback(tasks, by=["owner"], test=8)
+    with pytest.raises(DataError, match="100 "):
+        ForgettingCallback(file, test=100)
+
+
 class Tracker(TrainerCallback):
     """What a tracker is told, beside the losses."""
 

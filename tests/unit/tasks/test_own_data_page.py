@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from chaintune import tasks
+from chaintune.cli.app import app
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "own-data.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -19,12 +21,19 @@ def test_the_blocks_of_the_page_run_and_print_what_it_says(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     names: dict[str, Any] = {}
-    ran = {"jsonl": 0, "yaml": 0, "python": 0, "text": 0}
+    ran = {"jsonl": 0, "yaml": 0, "python": 0, "text": 0, "bash": 0}
+    Path("items.jsonl").write_text(next(text for language, text in blocks if language == "jsonl"), encoding="utf-8")
     printed = ""
     for language, text in blocks:
         ran[language] += 1
         if language == "jsonl":
-            Path("items.jsonl").write_text(text, encoding="utf-8")
+            assert Path("items.jsonl").read_text(encoding="utf-8") == text
+        elif language == "bash":
+            assert CliRunner().invoke(app, text.split()[1:], catch_exceptions=False).exit_code == 0
+            own = yaml.safe_load(Path("items.yaml").read_text(encoding="utf-8"))["tasks"]["items"]
+            assert own == {"role": "capability", "path": "items.jsonl", "train": 4, "test": 4}, (
+                "eight rows show no groups"
+            )
         elif language == "yaml":
             for name, options in yaml.safe_load(text)["tasks"].items():
                 task = tasks.load(name, **options)
@@ -35,4 +44,4 @@ def test_the_blocks_of_the_page_run_and_print_what_it_says(tmp_path: Path, monke
             printed = output.getvalue()
         else:
             assert printed == text
-    assert ran == {"jsonl": 1, "yaml": 1, "python": 4, "text": 4}
+    assert ran == {"jsonl": 1, "yaml": 1, "python": 4, "text": 4, "bash": 1}

@@ -1,0 +1,45 @@
+"""`chaintune init`: a commented study file for a data file."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaintune.cli.output import echo
+from chaintune.errors import ConfigError
+
+SCHEMA_FILE = "study.schema.json"
+
+
+def init(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A CSV, JSONL, JSON or Parquet file of yours.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The study file to write. [default: DATA's name, .yaml, here]", show_default=False),
+    ] = None,
+    base: Annotated[str, typer.Option(metavar="MODEL", help="The model to be tuned.")] = "smollm2-135m",
+) -> None:
+    """Write a study file for your data: columns, groups, clusters and sizes as the rows suggest them.
+
+    It asks nothing. What could not be told from the data is printed, and stands as a comment in the file, which
+    `chaintune plan` takes as it is. Beside it lies the schema by which editors complete its keys.
+    """
+    from chaintune.files.atomic import write_bytes, write_json
+    from chaintune.files.reading import user_path
+    from chaintune.study.draft import draft_study
+    from chaintune.study.json_schema import study_schema
+
+    data = user_path(data)
+    out = out or Path(f"{data.name.partition('.')[0]}.yaml")
+    if out.exists():
+        raise ConfigError(f"{out}: there is a file already; name another one by --out, or remove it")
+    base = os.path.relpath(base, out.parent) if Path(base).exists() else base
+    draft = draft_study(data, shown=os.path.relpath(data, out.parent), base=base)
+    write_bytes(out, draft.text.encode())
+    write_json(out.with_name(SCHEMA_FILE), study_schema())
+    echo("\n".join(f"{data}: {finding}" for finding in draft.findings))
+    echo("\n".join(f"not known: {doubt}" for doubt in draft.doubts))
+    echo(f"wrote {out} and {SCHEMA_FILE}; next: chaintune plan {out}")
