@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
-from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Comparison, Gate, Scores, Task
+from chaintune.records.crossing import parts_of
 from chaintune.scoring.backends import AS_USUAL, DEFAULT, Serving
 from chaintune.study.serve import SERVER_LOGS, Serve, ServeArgument
 from chaintune.tasks import Size, registry

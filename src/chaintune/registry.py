@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from chaintune.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 T = TypeVar("T")
 
@@ -54,12 +56,19 @@ class Registry(Generic[T]):
             )
         return loaded
 
-    def _offered(self) -> dict[str, EntryPoint]:
+    def _offered(self) -> "dict[str, EntryPoint]":
         points = _entry_points(self.group, tuple(sys.path))
         return {point.name: point for point in points if point.name not in self.shipped}
 
 
 @cache
-def _entry_points(group: str, _path: tuple[str, ...]) -> EntryPoints:
+def _entry_points(group: str, path: tuple[str, ...]) -> "EntryPoints":
+    return _every_entry_point(path).select(group=group)
+
+
+@cache
+def _every_entry_point(_path: tuple[str, ...]) -> "EntryPoints":
     """Those of every package that is installed in the folders of a path; each of them has a file to be read."""
-    return entry_points(group=group)
+    from importlib.metadata import entry_points
+
+    return entry_points()

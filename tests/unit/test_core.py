@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from chaintune.cli.app import app
 from chaintune.execution.run import run_plan
 from chaintune.store.folder import FolderStore
 from tests import run_folders
@@ -69,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for side, lost in (("before", 0), ("after", 1)):
         rows = [{"id": i, "score": int(i % 3 >= lost), "kind": "xy"[i % 2]} for i in range(40)]
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    texts = [{"id": i, "text": "I cannot help with that."} for i in range(40)]
+    texts = [{"id": i, "prompt": "?", "text": "I cannot help with that."} for i in range(40)]
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
     run_folders.run_folder(folder / "report", [run_folders.task("s"), run_folders.task("c")])
     study = make_study()
@@ -84,23 +86,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+WORKS = {
+    "compare before.jsonl after.jsonl --by kind": "forgetting",
+    "compare before.jsonl after.jsonl --html page.html": "forgetting",
+    "card before.jsonl after.jsonl": "model-index",
+    "report report": "# ",
+    "status run": "done",
+    "tasks": "bbq",
+    "policy init policy.yaml": "wrote policy.yaml",
+    "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
+    "store ls --store store": "stage",
+    "suite list": "chat-safety",
+    "rescore texts.jsonl --scorer refusal --out texts.parquet": "wrote texts.parquet",
+}
+NEEDS_HF = (
+    "run study.yaml",
+    "order study.yaml",
+    "plan study.yaml",
+    "score model --task openbookqa --out x.parquet",
+    "audit model model --task csqa",
+    "curvature model --task bbq",
+    "mitigate model --before m --forgotten bbq --keep csqa --dose 0.1 --out o",
+    "rescore texts.jsonl --scorer judge --set model=m --set template=harmfulness --out judged.parquet",
+)
+
+
 def test_the_core_compares_reports_and_lists(folder: Path) -> None:
-    expected = {
-        "compare before.jsonl after.jsonl --by kind": "forgetting",
-        "compare before.jsonl after.jsonl --html page.html": "forgetting",
-        "card before.jsonl after.jsonl": "model-index",
-        "report report": "# ",
-        "status run": "done",
-        "tasks": "bbq",
-        "policy init policy.yaml": "wrote policy.yaml",
-        "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
-        "store ls --store store": "stage",
-        "suite list": "chat-safety",
-        "rescore texts.jsonl --scorer refusal --out texts.parquet": "wrote texts.parquet",
-    }
-    for name, (code, out, err) in zip(expected, answers(folder, [name.split() for name in expected]), strict=True):
+    for name, (code, out, err) in zip(WORKS, answers(folder, [name.split() for name in WORKS]), strict=True):
         assert code == 0, (name, err)
-        assert expected[name] in out, name
+        assert WORKS[name] in out, name
+
+
+def test_every_command_is_tried_without_torch() -> None:
+    assert {name.split()[0] for name in (*WORKS, *NEEDS_HF)} == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_errors_of_a_study_file_need_no_torch(folder: Path) -> None:
@@ -129,15 +147,7 @@ def test_errors_of_a_study_file_need_no_torch(folder: Path) -> None:
 
 
 def test_what_needs_torch_says_what_to_install(folder: Path) -> None:
-    commands = [
-        ["run", "study.yaml"],
-        ["plan", "study.yaml"],
-        ["score", "model", "--task", "openbookqa", "--out", "x.parquet"],
-        ["audit", "model", "model", "--task", "csqa"],
-        ["curvature", "model", "--task", "bbq"],
-        ["mitigate", "model", "--before", "m", "--forgotten", "bbq", "--keep", "csqa", "--dose", "0.1", "--out", "o"],
-    ]
-    for asked, answer in zip(commands, answers(folder, commands), strict=True):
+    for asked, answer in zip(NEEDS_HF, answers(folder, [name.split() for name in NEEDS_HF]), strict=True):
         assert answer == (2, "", f"chaintune: {NEEDS_TORCH}\n"), asked
 
 

@@ -21,7 +21,6 @@ from chaintune.callback.sharding import check_can_watch, save_whole
 from chaintune.callback.step_scores import check_same, scores_by_task, step_folder, write_step_scores
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
 from chaintune.files.atomic import fresh_folder
-from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
 from chaintune.logs.compare import compare_sides
@@ -29,6 +28,7 @@ from chaintune.logs.options import CompareOptions, names_of
 from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
+from chaintune.records.crossing import parts_of
 from chaintune.study.suite import TASK_FILES
 from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks.chat import RUN_MODES, UNUSED, RunMode, asked, template_unused

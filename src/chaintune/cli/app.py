@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -64,6 +63,8 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 
 def _print_version(show: bool) -> None:
     if show:
+        from importlib.metadata import version  # slow to load, and nothing else needs it
+
         echo(version("chaintune"))
         raise typer.Exit
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,6 @@ from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
 from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile
 from chaintune.errors import ConfigError
-from chaintune.records import Limits, Who
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,10 @@ class DoseFlags:
     """Options of which doses are tried, and which one suffices."""
 
     dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25"
-    who: Annotated[Who, typer.Option(help="Which examples make the dose.")] = "uniform"
+    who: Annotated[
+        Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "representative"],
+        typer.Option(help="Which examples make the dose."),
+    ] = "uniform"
     kind: Annotated[str, typer.Option(help="replay, or self_replay: answers that the one before gives itself.")] = (
         "replay"
     )
@@ -70,6 +72,7 @@ def mitigate(
     """
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.records import Limits
     from chaintune.report.mitigations import mitigation_tables
     from chaintune.report.results import Results
     from chaintune.study.task_spec import suite_settings

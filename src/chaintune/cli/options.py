@@ -163,9 +163,11 @@ class RunFlags(ServerFlags):
         Raises:
             ConfigError: it takes none, or there is no such executor.
         """
-        from chaintune.execution.executors import EXECUTORS
+        if not self.address:
+            return
+        from chaintune.execution.executors import EXECUTORS  # loads what plans are made of
 
-        if self.address and not EXECUTORS.get(self.executor).takes_address:
+        if not EXECUTORS.get(self.executor).takes_address:
             raise ConfigError("--address names a Ray cluster; add --executor ray")
 
     def options(self, max_store: int | None = None) -> "RunOptions":

@@ -38,15 +38,15 @@ def order(
     Where the answer was known, on made-up tasks, predictions were not shown to rank orders better than chance
     (docs/how-to/order.md): take them for a place to begin, and measure with --verify.
     """
-    from chaintune.cli.display import print_tables
-    from chaintune.report.orders import order_tables, order_words
-    from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
     run_flags.check()
     wish = Study.from_yaml(study, overrides or ())
     wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
-    from chaintune.runs.ordering import predict_orders  # loads torch, which reading a study does not need
+    from chaintune.cli.display import print_tables  # what is wrong with the file is said before all this is loaded
+    from chaintune.report.orders import order_tables, order_words
+    from chaintune.runs.ordering import predict_orders
+    from chaintune.store.address import open_store
 
     folder = out or Path("runs") / f"{wish.name}-order"
     predicted = predict_orders(

@@ -59,26 +59,29 @@ def plan(
     With --power it shows instead what the study could tell: how likely a loss of 5 and of 10 points would be shown, of
     each task and of one group of each dimension, and how many examples and seeds four cases of five take.
     """
-    from chaintune.cli.display import print_tables
-    from chaintune.execution.cluster_spec import read_cluster
-    from chaintune.execution.estimate import forecast, rates_of
-    from chaintune.execution.hardware import this_hardware
-    from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
     power_flags.check()
-    machines = read_cluster(cluster) if cluster else None
+    machines = None
+    if cluster:
+        from chaintune.execution.cluster_spec import read_cluster
+
+        machines = read_cluster(cluster)
     wish = Study.from_yaml(study, overrides or ())
     wish = replace(wish, allow_unused=(*wish.allow_unused, *(allow_unused or ())))
     if power_flags.power:
         _show_power(wish, power_flags, as_json=as_json)
         return 0
     import chaintune.hf  # noqa: F401 - from here on torch is needed
+    from chaintune.cli.display import print_tables
     from chaintune.execution.bases import entry_keys
+    from chaintune.execution.estimate import forecast, rates_of
+    from chaintune.execution.hardware import this_hardware
     from chaintune.execution.probe import probed_rates
     from chaintune.execution.server_requests import server_work
     from chaintune.execution.sizing import parameters_of
     from chaintune.runs.session import prepare
+    from chaintune.store.address import open_store
 
     session = prepare(wish, open_store(store))
     largest = max(map(parameters_of, session.bases.values()))

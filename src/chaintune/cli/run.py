@@ -25,19 +25,19 @@ def run(
     Results land in OUT: report.html, report.md, figures/, results.parquet, results.json, scores/, study.resolved.yaml,
     provenance.json.
     """
-    from chaintune.cli.display import print_tables
-    from chaintune.report.closing import closing
-    from chaintune.report.folder import read_results, write_report
-    from chaintune.report.tables import result_tables
-    from chaintune.report.words import summary
-    from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
     run_flags.check()
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
-    from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
+    from chaintune.cli.display import print_tables  # what is wrong with the file is said before all this is loaded
+    from chaintune.report.closing import closing
+    from chaintune.report.folder import read_results, write_report
+    from chaintune.report.tables import result_tables
+    from chaintune.report.words import summary
+    from chaintune.runs.session import prepare
+    from chaintune.store.address import open_store
 
     folder = out or Path("runs") / wish.name
     how: dict[str, Any] = {"trust_remote_code": run_flags.trust_remote_code, "serving": run_flags.serving}

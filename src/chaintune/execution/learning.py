@@ -2,24 +2,25 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from chaintune.execution.cost import stage_notes
 from chaintune.plan.nodes import Cell
 from chaintune.records import Checkpoint, chain_label, variant_label
 from chaintune.store.store import Store
 
+if TYPE_CHECKING:
+    import polars as pl
+
 STAGE_LOG = "steps.jsonl"
 CURVES_SCHEMA = {
-    "base": pl.String,
-    "chain": pl.String,
-    "variant": pl.String,
-    "seed": pl.String,
-    "step": pl.Int64,
-    "loss": pl.Float64,
-    "stage": pl.String,
+    "base": str,
+    "chain": str,
+    "variant": str,
+    "seed": str,
+    "step": int,
+    "loss": float,
+    "stage": str,
 }
 _MOST_POINTS = 60
 
@@ -38,8 +39,10 @@ def loss_curve(log: bytes | None) -> Curve:
     return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
 
 
-def curve_table(curves: Iterable[tuple[Checkpoint, Curve]]) -> pl.DataFrame:
+def curve_table(curves: Iterable[tuple[Checkpoint, Curve]]) -> "pl.DataFrame":
     """Steps and losses of the last stage of checkpoints whose log is still known; a row for each point."""
+    import polars as pl  # what runs a stage does not need it
+
     rows: list[Mapping[str, Any]] = []
     for at, curve in curves:
         about = {"base": at.base, "chain": chain_label(at.labels), "variant": variant_label(at.variant)}

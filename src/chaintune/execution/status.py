@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from chaintune.errors import ConfigError
-from chaintune.execution.eta import Eta
-from chaintune.execution.events import Event, Progress
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, check_shape, read_json
-from chaintune.plan.nodes import Node
-from chaintune.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from chaintune.execution.events import Event, Progress
+    from chaintune.plan.nodes import Node
+    from chaintune.plan.plan import Plan
 
 JOURNAL = "status.json"
 State = Literal["running", "done", "failed", "interrupted", "dead"]
@@ -44,7 +45,9 @@ _RUNNING = {"unit": str, "done": _NUMBER, "total": _NUMBER}
 class Journal:
     """Writes `status.json` while a run lasts: at once when a node begins or ends, else twice a second."""
 
-    def __init__(self, out: Path, plan: Plan) -> None:
+    def __init__(self, out: Path, plan: "Plan") -> None:
+        from chaintune.execution.eta import Eta  # loads what plans are made of, which reading a journal does not need
+
         self._path = out / JOURNAL
         self._plan = plan
         self._started = time.monotonic()
@@ -69,7 +72,7 @@ class Journal:
             return
         self._write("failed" if any(event.kind == "failed" for event in self._ends.values()) else "done")
 
-    def note(self, event: Event) -> None:
+    def note(self, event: "Event") -> None:
         """Take up one event of the run."""
         self._eta.note(event)
         if event.kind == "progress" and event.progress:
@@ -164,11 +167,11 @@ def _is_alive(process: dict[str, Any]) -> bool:
     return process["host"] != socket.gethostname() or process_exists(process["pid"])
 
 
-def _about(node: Node) -> dict[str, Any]:
+def _about(node: "Node") -> dict[str, Any]:
     return {"kind": node.kind, "title": node.title, "base": node.base}
 
 
-def _progress(progress: Progress) -> dict[str, Any]:
+def _progress(progress: "Progress") -> dict[str, Any]:
     numbers = {
         "done": progress.done,
         "total": progress.total,

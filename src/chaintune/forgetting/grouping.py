@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.forgetting.crossing import joined
 from chaintune.records import Scores
+from chaintune.records.crossing import joined
 from chaintune.records.examples import LABEL
 from chaintune.stats import Design, needed_clusters, one_test
 from chaintune.stats.clusters import Floats

@@ -6,10 +6,9 @@ from typing import get_args
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.records.amounts import USUAL_MARGIN, Amount
-from chaintune.stats import Adjustment, Reference, SeedVariance
+from chaintune.records.results import MOST_RESAMPLES, SeedVariance
+from chaintune.stats import Adjustment, Reference
 
-# A number is kept of each, for every group.
-MOST_RESAMPLES = 1_000_000
 # Of metrics that stand beside the one that decides: no verdict hangs on their last digits.
 _MOST_BESIDE = 2_000
 _SEED_VARIANCES = get_args(SeedVariance)

@@ -11,9 +11,8 @@ from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import align
 from chaintune.forgetting.units import SHARES, Unit
-from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
+from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, SeedVariance, chain_label
 from chaintune.records.amounts import SHARE, is_share
-from chaintune.stats import SeedVariance
 from chaintune.stats.clusters import Floats
 
 

@@ -24,9 +24,19 @@ from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import Chain, Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role, RowKey
+from chaintune.records import (
+    Chain,
+    Checkpoint,
+    CheckpointScores,
+    Estimate,
+    ForgettingFrom,
+    ResultRow,
+    Role,
+    RowKey,
+    SeedVariance,
+)
 from chaintune.records.amounts import USUAL_MARGIN
-from chaintune.stats import Adjustment, Sample, SeedVariance, combination
+from chaintune.stats import Adjustment, Sample, combination
 from chaintune.stats.clusters import Floats
 
 

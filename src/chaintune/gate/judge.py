@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from chaintune.errors import ConfigError, nearest, number_of
-from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.forgetting.rounding import DIFFERENCE
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Series, Tier
+from chaintune.records.crossing import joined, parts_of
 from chaintune.records.scales import changes_in
 from chaintune.stats.clusters import Floats
 from chaintune.stats.deciding import growth_to_decide, room_to_pass

@@ -9,10 +9,11 @@ from typing import Any, Literal, TypedDict
 
 from chaintune.arguments import check_argument
 from chaintune.errors import ConfigError, nearest
-from chaintune.forgetting.crossing import joined, parts_of
-from chaintune.forgetting.options import MOST_RESAMPLES, Inference
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing
 from chaintune.records.choice import BALANCED
+from chaintune.records.crossing import joined, parts_of
+from chaintune.records.results import MOST_RESAMPLES
 
 Crossing = tuple[str, str]
 # Checkpoints that one is chosen of, and draws beyond the ends of an interval that these are read from.

@@ -245,14 +245,18 @@ class Graph:
         base, variant, chain = family.base, family.variant, branch.start
         measured = self._measured_in(branch)
         path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
+        is_plain = True
         for place, step in enumerate(branch.steps, start=1):
-            chain = (*chain, step.place)
+            chain, is_plain = (*chain, step.place), is_plain and not step.place.mitigation
+            final = place == len(branch.steps)
+            if is_plain and not final and chain in made:  # another branch begins alike
+                path.append(made[chain])
+                continue
             step = self._answered(base, variant, branch, self._weighed(base, variant, branch, step, made), made)
             node = self._stage(base, chain, variant, path, self._referring(base, chain, variant, path[-1], step))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
             path.append(node.key)
-            final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
             self._add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated, tasks=measured)
             diverges = self.study.kl is True or (self.study.kl and not branch.start and place == 1)

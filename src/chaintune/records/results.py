@@ -18,6 +18,10 @@ Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
 
 # The checkpoint that forgetting is counted from.
 ForgettingFrom = Literal["trained", "best", "base", "previous"]
+# What the variance between seeds is estimated over.
+SeedVariance = Literal["over_groups", "over_recipes", "separate"]
+# A number is kept of each resample, for every group.
+MOST_RESAMPLES = 1_000_000
 
 ALL_SEEDS = "all"
 # Behind the name of a change: it with every example without a score at its best, and at its worst.

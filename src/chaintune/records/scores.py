@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chaintune.arguments import PATH, taking
@@ -86,7 +85,7 @@ class Scores:
         if missing := [name for name in SCORES_SCHEMA.names if name not in self.table.schema.names]:
             raise DataError(f"scores of task '{self.task}': column '{missing[0]}' is missing")
         ids = self.table.column("example_id")
-        if not self.is_sorted and len(pc.unique(ids)) != len(ids):
+        if not self.is_sorted and len(ids.unique()) != len(ids):
             raise DataError(f"scores of task '{self.task}': an example_id appears twice")
         scores, (low, high) = self.table.column("score").drop_null().to_numpy(), self.metric.range
         # Written so that NaN is refused too.
@@ -109,6 +108,8 @@ class Scores:
     @property
     def is_sorted(self) -> bool:
         """Whether each id comes behind the one before, so that no id appears twice."""
+        import pyarrow.compute as pc  # slow to load; a study file is read without
+
         ids = self.table.column("example_id")
         return len(ids) < 2 or bool(pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1))).as_py())
 
@@ -406,7 +407,9 @@ def _with_samples(table: pa.Table) -> pa.Table:
     for name, one in (("outcomes", "outcome"), ("evidences", "evidence")):
         known = table.column(one) if one in table.schema.names else pa.nulls(len(table), pa.string())
         # A text with a score and no name for what it counts as is told from one without a score.
-        values = pc.if_else(scored, pc.fill_null(known, ""), None).to_pylist()
+        values = [
+            text or "" if there else None for there, text in zip(scored.to_pylist(), known.to_pylist(), strict=True)
+        ]
         table = table.append_column(name, pa.array([[value] for value in values], SAMPLES_SCHEMA.field(name).type))
     return table
 

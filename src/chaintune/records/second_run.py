@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from chaintune.records.measurements import Measurement
 
 
 def runs_of(measurement: Measurement) -> tuple[Measurement, Measurement | None]:
     """The rows of the first run, and those of the second, whose samples are numbered alike; None without any."""
+    import pyarrow.compute as pc  # slow to load; a study file is read without
+
     table = measurement.table
     samples = table.column("sample")
     if not len(table) or pc.min(samples).as_py() >= 0:

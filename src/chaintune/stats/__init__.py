@@ -12,7 +12,6 @@ from chaintune.stats.pooling import pooled
 from chaintune.stats.prediction_powered import LEAST_LABELS, Powered, prediction_powered
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
-from chaintune.stats.seeds import SeedVariance
 from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
 from chaintune.stats.spread import disparity
 
@@ -26,7 +25,6 @@ __all__ = [
     "Powered",
     "Reference",
     "Sample",
-    "SeedVariance",
     "adjust",
     "adjusted",
     "agreement",

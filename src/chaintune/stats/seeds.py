@@ -6,7 +6,6 @@ deviations are drawn from the posterior of a normal variance, less what chance w
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +14,6 @@ from scipy import special
 from chaintune.stats.clusters import Floats, Integers
 from chaintune.stats.halves import Halves, ratio_draws
 
-SeedVariance = Literal["over_groups", "over_recipes", "separate"]
 Variances = tuple[Floats, Floats, Floats]
 
 # Candidates of the variance that columns have in common, over the mean variance between seeds, and of the degrees of

@@ -19,12 +19,11 @@ from pydantic import (
 from chaintune.config.source import KeyPath, Source, dotted
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_list, as_name, as_names, check, note
 from chaintune.errors import DataError, nearest
-from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role, ScorerRef
 from chaintune.records.amounts import Amount
+from chaintune.records.results import MOST_RESAMPLES, SeedVariance
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
-from chaintune.stats import SeedVariance
 from chaintune.study.peft_spec import PeftSpec
 from chaintune.study.serve import ServeSpec, as_serve
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings

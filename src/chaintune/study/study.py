@@ -14,10 +14,9 @@ from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError
 from chaintune.files.names import shown_names
 from chaintune.files.reading import user_path
-from chaintune.records import ForgettingFrom, Metric, Recipe
+from chaintune.records import ForgettingFrom, Metric, Recipe, SeedVariance
 from chaintune.records.generation import function_of
 from chaintune.scoring.backends import DEFAULT
-from chaintune.stats import SeedVariance
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs

@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example, Message, Preference, Reference, Role, Task
 from chaintune.records.examples import EXPECTS, Text, shown_text
 from chaintune.records.generation import GENERATION
-from chaintune.stats import Flips
 from chaintune.tasks.labelling import is_balanced
-from chaintune.tasks.power import LEVEL, counts_flips, layout_of, needed_for
 from chaintune.tasks.sizes import SizeSpec, orders_of
+
+if TYPE_CHECKING:
+    from chaintune.stats import Flips
 
 POINTS = (5, 10)
 
@@ -84,7 +85,7 @@ class PowerRow:
     seeds_needed: int | None
 
 
-def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: int = 0) -> list[PowerRow]:
+def power_rows(task: Task, whole: Task, flips: "Flips", *, seeds: int = 1, seed: int = 0) -> list[PowerRow]:
     """Power of a loss of the whole task, and of a group that loses more than the whole, of each dimension.
 
     Args:
@@ -97,6 +98,8 @@ def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: i
     Raises:
         DataError: it is measured in nats, which do not flip.
     """
+    from chaintune.tasks.power import counts_flips  # loads scipy, which a description does not need
+
     if not counts_flips(task.test, task.measures):
         raise DataError(
             f"task '{task.name}': power is known of shares of what is right, and its answers are measured in nats"
@@ -104,7 +107,9 @@ def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: i
     return [_power_row(task, whole, dimension, flips, seeds, seed) for dimension in ("", *task.dimensions)]
 
 
-def _power_row(task: Task, whole: Task, dimension: str, flips: Flips, seeds: int, seed: int) -> PowerRow:
+def _power_row(task: Task, whole: Task, dimension: str, flips: "Flips", seeds: int, seed: int) -> PowerRow:
+    from chaintune.tasks.power import LEVEL, layout_of, needed_for
+
     size, balanced = SizeSpec(0, dimension), is_balanced(task.dimensions, task.metrics, task.test)
     groups_of = size.groups if dimension else None
     layout = layout_of(task.test, groups_of, balanced=balanced)

@@ -20,7 +20,6 @@ from chaintune.tasks.definition import DataOptions, Pool, TaskData
 from chaintune.tasks.labelling import is_balanced, labelled
 from chaintune.tasks.left_out import note_left_out
 from chaintune.tasks.overlap import joined_clusters, shared_items
-from chaintune.tasks.power import counts_flips
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, of_groups, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
@@ -222,7 +221,11 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
 
 def _check_power(size: SizeSpec | None, tested: Sequence[Example], measures: Sequence[str], what: str) -> None:
     """Refuse a size by the power of shares for what is measured in nats."""
-    if size and size.points and not counts_flips(tested, measures):
+    if not (size and size.points):
+        return
+    from chaintune.tasks.power import counts_flips  # loads scipy, which other sizes do not need
+
+    if not counts_flips(tested, measures):
         raise DataError(
             f"{what}, test: '{size}': power is known of shares of what is right, and reference answers are measured in "
             "nats; write a number of examples"

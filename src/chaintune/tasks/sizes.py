@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
-from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.records import Example
+from chaintune.records.crossing import joined, parts_of
 from chaintune.tasks.definition import TaskData
-from chaintune.tasks.power import FLIPS, needed_for
 from chaintune.tasks.splits import spread
 
 Size = int | str | None
@@ -146,6 +145,8 @@ def orders_of(
 
 
 def _count_for_power(orders: dict[str, list[Example]], size: SizeSpec, what: str, *, balanced: bool) -> int:
+    from chaintune.tasks.power import FLIPS, needed_for  # loads scipy, which other sizes do not need
+
     groups_of = size.groups if size.dimension else None
     needed = needed_for(orders, groups_of, size.points, balanced=balanced, flips=FLIPS)
     if needed.count is not None:

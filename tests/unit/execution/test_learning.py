@@ -65,7 +65,7 @@ def test_every_stage_has_its_curve_whether_its_checkpoint_is_kept_or_not(tmp_pat
     assert learned(plan, store).equals(pl.DataFrame(schema=CURVES_SCHEMA))
     assert run_plan(plan, store=store, engine=LoggingEngine(tmp_path), out=tmp_path / "out", tasks=tasks).complete
     table = learned(plan, store)
-    assert dict(table.schema) == CURVES_SCHEMA
+    assert table.schema == pl.Schema(CURVES_SCHEMA)
     assert table["chain"].unique(maintain_order=True).to_list() == ["a", "a>b", "b", "b>a"]
     assert table.filter(pl.col("chain") == "a>b").select("step", "loss").rows() == [(1, 3.0), (2, 3.0)]
     assert store.has("stage", plan.stages[0].key) is (keep == "all")

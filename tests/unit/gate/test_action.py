@@ -219,12 +219,17 @@ def needed(package: str) -> str:
 
 
 def test_no_input_is_text_of_a_script_and_every_action_is_pinned() -> None:
-    assert [step.get("id") for step in STEPS] == ["python", "install", "judge", None, "gate"]
+    assert [step.get("id") for step in STEPS] == [
+        "python", "versions", None, None, "install", "judge", None, None, "gate",
+    ]  # fmt: skip
     for step in STEPS:
         assert "${{" not in step.get("run", "")
         assert ("run" in step) == (step.get("shell") == "bash")
         if "uses" in step:
-            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
+            assert re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40}", step["uses"])
+
+
+_OF_GITHUB, _OF_RUNNER = {"action_path", "run_id", "run_attempt"}, {"arch", "os", "temp"}
 
 
 def test_every_name_in_an_expression_is_there() -> None:
@@ -234,6 +239,17 @@ def test_every_name_in_an_expression_is_there() -> None:
     assert len(named) > 15
     for name in named:
         room, key, *_ = name.split(".")
-        assert key in {"inputs": ACTION["inputs"], "steps": steps, "github": {"action_path"}}[room], name
-    used = {name.split(".")[1] for name in named if name.startswith("inputs.")} | {"artifact"}
+        rooms = {"inputs": ACTION["inputs"], "steps": steps, "github": _OF_GITHUB, "runner": _OF_RUNNER}
+        assert key in rooms[room], name
+    used = {name.split(".")[1] for name in named if name.startswith("inputs.")} | {"artifact", "cache"}
     assert used == set(ACTION["inputs"])
+
+
+def test_only_an_audit_keeps_what_it_downloads_and_scores(runner: Runner) -> None:
+    kept = [step for step in STEPS if step.get("uses", "").startswith("actions/cache")]
+    assert [step["with"]["path"] for step in kept] == ["${{ runner.temp }}/chaintune-pip", *[".chaintune/score"] * 2]
+    assert {step["if"] for step in kept} == {"inputs.command == 'audit' && inputs.cache == 'true'"}
+    assert runner.step("versions") == 0, runner.log
+    assert re.fullmatch(r"\d+", runner.outputs["versions"]["digest"])
+    (install,) = [step for step in STEPS if step.get("id") == "install"]
+    assert 'PIP_CACHE_DIR="$RUNNER_TEMP/chaintune-pip"' in install["run"]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chaintune.errors import ConfigError
-from chaintune.records import Example, Generation, Remember, Texts
-from chaintune.records.generation import Keep
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel, Reader  # loads torch
     from chaintune.models.processes import Rank
+    from chaintune.records import Example, Generation, Remember, Texts
+    from chaintune.records.generation import Keep
 
 Ability = Literal["log-probabilities", "log-probabilities of ended answers", "text"]
 
@@ -43,11 +43,11 @@ class Backend(Protocol):
 
     def answer_logprobs(
         self,
-        examples: Sequence[Example],
+        examples: "Sequence[Example]",
         *,
         task: str,
         on_scored: Callable[[int], None] = ...,
-        keep: Keep = ...,
+        keep: "Keep" = ...,
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Natural-log probability of each answer given its prompt, and of how many tokens it is the sum.
 
@@ -64,21 +64,21 @@ class Backend(Protocol):
         ...
 
     def ended_logprobs(
-        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
+        self, examples: "Sequence[Example]", *, task: str, on_scored: Callable[[int], None]
     ) -> tuple[list[list[float]], list[list[int]]]:
         """The same of the answers as tuning teaches them, each with what ends it."""
         ...
 
     def generate(
         self,
-        examples: Sequence[Example],
+        examples: "Sequence[Example]",
         *,
         task: str,
-        generation: Generation,
+        generation: "Generation",
         on_written: Callable[[int, int], None],
-        remember: Remember,
+        remember: "Remember",
         apart: bool = False,
-    ) -> Texts:
+    ) -> "Texts":
         """The texts written to each prompt, its samples.
 
         Args:
@@ -96,7 +96,7 @@ class Backend(Protocol):
         """
         ...
 
-    def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:
+    def rounding(self, examples: "Sequence[Example]", logprobs: Sequence[Sequence[float]]) -> str:
         """JSON of what changes when some examples are asked again in another grouping; empty where nothing can."""
         ...
 
