@@ -97,6 +97,7 @@ WORKS = {
     "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
     "store ls --store store": "stage",
     "suite list": "chat-safety",
+    "schema": "chains",
     "rescore texts.jsonl --scorer refusal --out texts.parquet": "wrote texts.parquet",
 }
 NEEDS_HF = (
