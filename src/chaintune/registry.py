@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chaintune.errors import ConfigError, nearest
 
@@ -63,11 +63,12 @@ class Registry(Generic[T]):
 
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> "EntryPoints":
-    return _every_entry_point(path).select(group=group)
+    selected: EntryPoints = _every_entry_point(path).select(group=group)
+    return selected
 
 
 @cache
-def _every_entry_point(_path: tuple[str, ...]) -> "EntryPoints":
+def _every_entry_point(_path: tuple[str, ...]) -> Any:  # of a class that changed in Python 3.12
     """Those of every package that is installed in the folders of a path; each of them has a file to be read."""
     from importlib.metadata import entry_points
 
