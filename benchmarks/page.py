@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from chaintune import forgetting
 from chaintune.records import (
+    CHOICE_METRICS,
     Chain,
     ChainStep,
     Checkpoint,
@@ -34,8 +35,9 @@ from chaintune.records import (
     Scores,
     Task,
     chain_label,
+    choice_measurement,
     rows_to_polars,
-    scores_table,
+    scores_of,
     variant_label,
 )
 from chaintune.report.folder import PAGE, write_report
@@ -73,7 +75,8 @@ def both_tasks(items: int) -> dict[str, Task]:
 def blank(task: Task) -> pa.Table:
     """A table of scores in which nothing is right, to be filled in."""
     count = len(task.test)
-    return scores_table(task.name, task.test, [[-1.0, -1.0, -1.0]] * count, [[3, 3, 4]] * count)
+    measurement = choice_measurement(task.test, [[-1.0, -1.0, -1.0]] * count, [[3, 3, 4]] * count)
+    return scores_of(task.name, measurement, task.test, CHOICE_METRICS["accuracy"]).table
 
 
 def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -> Scores:

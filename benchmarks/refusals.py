@@ -26,7 +26,7 @@ from typing import Any
 import polars as pl
 
 from chaintune.records import Estimate, Example
-from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers import SCORERS
 from chaintune.stats.agreement import agreement
 from chaintune.tasks.do_not_answer import read as read_prompts
 
@@ -134,7 +134,8 @@ def text_digest(text: str) -> str:
 def judged(answers: Sequence[Labelled]) -> list[Labelled]:
     """The answers with the scorer's word."""
     examples = [Example(one.name, one.prompt, None, {}, one.name) for one in answers]
-    scorer, settings = SCORERS.get("refusal"), settings_of("refusal", {}, "refusal")
+    scorer = SCORERS.get("refusal")
+    settings = scorer.settings()
     verdicts = scorer.verdicts(examples, [one.text for one in answers], settings)
     return [
         replace(one, outcome=verdict.outcome, evidence=verdict.evidence)

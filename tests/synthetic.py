@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
+from chaintune.config.validation import Spec
 from chaintune.records import (
     CHOICE_METRICS,
     ChainStep,
@@ -23,10 +24,10 @@ from chaintune.records import (
     chain_label,
     choice_measurement,
     scores_of,
-    scores_table,
 )
 from chaintune.records.metrics import Average, Direction
 from chaintune.records.scores import whole_table
+from chaintune.scoring.scorers import SCORERS, checked_settings
 from chaintune.stats import Design
 
 Floats = NDArray[np.float64]
@@ -109,6 +110,19 @@ def scores(
     ]
     logprobs = [[-0.5 - jitter[row], -2.0] if right[row] else [-2.0, -0.5 - jitter[row]] for row in range(n)]
     return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * n))
+
+
+def scores_table(
+    task: str, examples: Sequence[Example], logprobs: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]
+) -> pa.Table:
+    """The table of scores by accuracy, sorted by id, of what was computed for each choice of each example."""
+    measurement = choice_measurement(examples, logprobs, tokens)
+    return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"]).table
+
+
+def settings_of(name: str, written: Mapping[str, Any], where: str) -> Spec:
+    """The settings of a scorer, those that are not written at their defaults."""
+    return checked_settings(SCORERS.get(name).settings, written, where)
 
 
 def labelled(

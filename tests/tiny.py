@@ -23,8 +23,20 @@ from transformers import (
 
 from chaintune.models import LoadedModel, load, save
 from chaintune.models.adapters import new_adapter
-from chaintune.records import Choices, Example, Message, Preference, Reference
-from chaintune.scoring.checkpoint import score
+from chaintune.models.processes import SINGLE_PROCESS
+from chaintune.records import (
+    CHOICE_METRICS,
+    Choices,
+    Example,
+    Message,
+    Preference,
+    Reference,
+    Scores,
+    scores_of,
+)
+from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.measures import MEASURES
 
 Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
 
@@ -102,6 +114,15 @@ def pairs(count: int) -> list[Example]:
 def numbered(items: Sequence[Example]) -> list[Example]:
     """The items, each with a prompt of its own; else only 12 would differ."""
     return [replace(item, prompt=f"Day {number}: {item.prompt}") for number, item in enumerate(items)]
+
+
+def score(
+    loaded: LoadedModel, items: Sequence[Example], *, task: str, batch_tokens: int | None = None, **how: Any
+) -> Scores:
+    """The scores by accuracy of a loaded model on items with choices; `how` is of `measure_checkpoint`."""
+    backend = TransformersBackend(loaded, batch_tokens, SINGLE_PROCESS)
+    measurement = measure_checkpoint(backend, items, measure=MEASURES.get("choice"), task=task, **how)
+    return scores_of(task, measurement, items, CHOICE_METRICS["accuracy"])
 
 
 def known_to(model: Any, tokenizer: Any, items: Sequence[Example]) -> list[Example]:

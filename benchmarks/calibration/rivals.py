@@ -11,7 +11,7 @@ from benchmarks.calibration.clustered import Cell, World, datasets
 from benchmarks.calibration.procedure import ERROR_RATE, RESAMPLES, Floats, any_shown, said_of
 from benchmarks.calibration.tables import percent, print_head, print_row
 from chaintune.stats import Sample, adjust
-from chaintune.stats.contrasts import contrast_sums
+from chaintune.stats.contrasts import contrast_by_seed
 from chaintune.stats.halves import halves, sign_flip_p
 
 Rule = Callable[[Floats, Floats, float, Generator], Floats]
@@ -131,7 +131,7 @@ def rivals_table(cells: Sequence[Cell], worlds: Sequence[World], count: int) -> 
 def _rivals(
     sample: Sample, world: World, rng: Generator, found: Mapping[str, tuple[list[bool], list[bool], list[bool]]]
 ) -> None:
-    tops, bottoms = contrast_sums(sample)
+    tops, bottoms = (sums.mean(axis=0) for sums in contrast_by_seed(sample))
     for name, rule in RULES.items():
         with np.errstate(invalid="ignore", divide="ignore"):
             at_truth = rule(sample.sums[:, 1:], sample.design.sizes[:, 1:], world.forgetting, rng)

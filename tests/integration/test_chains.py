@@ -16,10 +16,10 @@ from chaintune.execution.hardware import hardware_of, this_hardware
 from chaintune.models import LoadedModel, load
 from chaintune.plan.nodes import StageNode
 from chaintune.records import Measurement
-from chaintune.scoring.checkpoint import score
 from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
+from tests import tiny
 from tests.integration.conftest import BRIEF, Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
@@ -97,7 +97,7 @@ def test_a_stored_checkpoint_is_a_model_that_transformers_loads(smoke: Smoke, tm
     (node,) = session.plan.stages
     entry = session.store.get("stage", node.key)
     assert entry is not None
-    again = score(load(entry.path, precision="fp32"), session.tasks["balls"].test, task="balls")
+    again = tiny.score(load(entry.path, precision="fp32"), session.tasks["balls"].test, task="balls")
     (tmp_path / "measurement.parquet").write_bytes(scores(session)["balls on balls"])
     assert again.table.equals(read_scores(tmp_path / "measurement.parquet", session.tasks["balls"]).table)
     steps = [json.loads(line) for line in (entry.path / "steps.jsonl").read_text().splitlines()]

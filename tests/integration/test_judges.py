@@ -28,13 +28,13 @@ from chaintune.report.folder import read_results
 from chaintune.report.page.steps import run_steps
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import Session
-from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers import SCORERS
 from chaintune.scoring.scorers.judgements import asks_of, judgement
 from chaintune.scoring.scorers.scorer import OpenModel
 from chaintune.store.folder import FolderStore
 from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks import load
-from tests import tiny
+from tests import synthetic, tiny
 from tests.integration.conftest import Smoke
 from tests.served import Served, serving
 
@@ -240,7 +240,7 @@ def test_scores_bear_what_the_judge_said(
 
 def test_an_empty_answer_is_empty_behind_any_prompt(scorers: list[dict[str, Any]]) -> None:
     asked = {**scorers[1]["classifier"], "with_prompt": True}
-    settings = settings_of("classifier", asked, "test")
+    settings = synthetic.settings_of("classifier", asked, "test")
     model = OpenModel(classifier=load_classifier(Path(asked["model"])))
     (example, *_), asks = tiny.examples(2), asks_of(SCORERS.get("classifier"))
     questions = [asks.question(example, text, settings) for text in (" \n", "Red.")]
@@ -347,7 +347,7 @@ def test_the_scorers_of_the_page_are_ones(smoke: Smoke) -> None:
     for block in map(yaml.safe_load, blocks):
         for own in block.get("tasks", {"": block}).values():
             ((name, settings),) = own["scorer"].items()
-            scorers.append((name, settings_of(name, settings, "page")))
+            scorers.append((name, synthetic.settings_of(name, settings, "page")))
     assert [name for name, _ in scorers] == ["classifier", "judge", "judge"]
     assert "respect" in SCORERS.get("judge").asks.question(task(smoke, []).test[0], "x", scorers[2][1])  # type: ignore[union-attr]
 

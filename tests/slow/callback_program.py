@@ -26,7 +26,6 @@ from chaintune.callback.live import encode_task
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Task
-from chaintune.scoring.checkpoint import score
 from chaintune.scoring.trees import bins
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -119,7 +118,7 @@ def differs(kind: str, weights: Mapping[str, torch.Tensor], watch: ForgettingCal
     alone = make_model(kind).eval()
     alone.load_state_dict(weights)
     loaded = LoadedModel(alone.to(torch.bfloat16 if "bf16" in kind else torch.float32), TOKENIZER, "fp32")
-    plain = score(loaded, TASK.test, task="colours").table
+    plain = tiny.score(loaded, TASK.test, task="colours").table
     last = watch.scores_after["colours"].table
     ours, others = (table["choice_logprobs"].combine_chunks().flatten().to_numpy() for table in (last, plain))
     return float(abs(ours - others).max())

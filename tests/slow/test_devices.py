@@ -17,7 +17,6 @@ from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.records import CHOICE_METRICS, Measurement, PeftSettings, Recipe, Regulariser, scores_of
 from chaintune.records.preference import REFERENCE
 from chaintune.runs.session import prepare
-from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from chaintune.tuning.trainer import Step
@@ -172,7 +171,7 @@ def test_two_processes_score_bit_for_bit_as_one(
     told: list[int] = []
     asked = job(tmp_path, folder, RECIPE, kind="score", examples=examples, out=tmp_path / "measurement.parquet")
     assert score_on_devices(asked, 2, told.append) == {"examples": 700, "sharded": False}
-    alone = score(load(folder, precision="fp32"), examples, task="balls")
+    alone = tiny.score(load(folder, precision="fp32"), examples, task="balls")
     together = scores_of("balls", Measurement.read(asked.out), examples, CHOICE_METRICS["accuracy"])
     assert together.table.equals(alone.table)
     assert told == sorted(told)

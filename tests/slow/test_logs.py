@@ -17,7 +17,6 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
-from chaintune.scoring.checkpoint import score
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -101,7 +100,7 @@ def own(place: Place, side: int) -> Scores:
     )
     assert len(task.test) == N
     loaded = models.load(place.model(side), precision="fp32")
-    return score(loaded, task.test, task="balls")
+    return tiny.score(loaded, task.test, task="balls")
 
 
 def figures(found: Comparison) -> list[Any]:

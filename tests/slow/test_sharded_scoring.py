@@ -20,7 +20,6 @@ from chaintune.execution.processes.launch import score_on_devices
 from chaintune.models import Precision, load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import CHOICE_METRICS, Measurement, Scores, scores_of
-from chaintune.scoring.checkpoint import score
 from tests import tiny
 
 PROGRAM = Path(__file__).with_name("sharded_program.py")
@@ -60,7 +59,7 @@ def job(folder: Path, weights: Path, **changes: Any) -> Job:
 
 def alone(asked: Job) -> Scores:
     loaded = load(asked.weights, adapter=asked.adapter, precision=asked.precision)
-    return score(loaded, asked.examples, task=asked.task, measure_rounding=True, batch_tokens=asked.batch_tokens)
+    return tiny.score(loaded, asked.examples, task=asked.task, measure_rounding=True, batch_tokens=asked.batch_tokens)
 
 
 def check(asked: Job, *, devices: int = 2) -> None:

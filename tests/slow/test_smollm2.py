@@ -12,8 +12,8 @@ from chaintune import tasks
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example
-from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
+from tests import tiny
 from tests.harness import harness_chat_logprobs
 
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def test_log_probabilities_are_those_of_lm_eval(
         for index, choice in enumerate(example.choices.texts)
     ]
     theirs = iter(float(logprob) for logprob, _greedy in harness.loglikelihood(requests, disable_tqdm=True))
-    scores = score(loaded, examples, task="bbq")
+    scores = tiny.score(loaded, examples, task="bbq")
     for example, row in zip(examples, scores.table.to_pylist(), strict=True):
         assert row["example_id"] == example.id
         assert row["choice_logprobs"] == pytest.approx([next(theirs) for _ in example.choices.texts], abs=1e-4)
@@ -93,7 +93,7 @@ def test_log_probabilities_in_its_chat_template_are_those_of_lm_eval(
     several = tasks.load("bbq", train="1 per category", test="10 per category", chat="on").test
     items = sorted(several, key=lambda item: len(str(item.prompt)))[:50]  # of the shortest, as fp64 is slow
     assert len(items) == 50
-    scores = score(loaded, items, task="bbq")
+    scores = tiny.score(loaded, items, task="bbq")
     # In fp32 the harness's own sums round by up to as much as is allowed here.
     exact = replace(loaded, model=deepcopy(loaded.model).double())
     theirs = harness_chat_logprobs(exact, items, tmp_path)

@@ -1,15 +1,12 @@
-"""One checkpoint and examples in; a measurement or `Scores` out."""
+"""One checkpoint and examples in; a measurement out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from chaintune.models.loading import LoadedModel
-from chaintune.models.processes import SINGLE_PROCESS, Rank
-from chaintune.records import CHOICE_METRICS, Example, Generation, Measurement, Scores, scores_of
+from chaintune.records import Example, Generation, Measurement
 from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.scoring.backends import Backend
-from chaintune.scoring.backends.transformers import TransformersBackend
-from chaintune.scoring.measures import MEASURES, Asking, Measure
+from chaintune.scoring.measures import Asking, Measure
 
 
 def measure_checkpoint(
@@ -53,43 +50,3 @@ def measure_checkpoint(
     )
     recorded = measure.record(backend, ordered, asking)
     return replace(recorded, provenance={**recorded.provenance, **(provenance or {})})
-
-
-def score(
-    loaded: LoadedModel,
-    examples: Sequence[Example],
-    *,
-    task: str,
-    provenance: Mapping[str, str] | None = None,
-    measure_rounding: bool = False,
-    batch_tokens: int | None = None,
-    on_scored: Callable[[int], None] = lambda _: None,
-    share: Rank = SINGLE_PROCESS,
-) -> Scores:
-    """The scores of a loaded model on examples with choices.
-
-    Args:
-        loaded: the model and its tokenizer; it is left as it was.
-        examples: in any order; the scores do not depend on it.
-        task: name that the scores bear.
-        provenance: what made the scores, to be kept with them.
-        measure_rounding: score some examples a second way and keep the differences with the scores.
-        batch_tokens: tokens that go through the model together; None is what suits the device.
-        on_scored: called with the number of examples done.
-        share: of the work that is this process's, as `TransformersBackend` has it.
-
-    Raises:
-        DataError: an example has no choices, or is longer than the model's context.
-        ModelError: the model answers with something that is no number, or memory does not suffice.
-    """
-    backend, measure = TransformersBackend(loaded, batch_tokens, share), MEASURES.get("choice")
-    measurement = measure_checkpoint(
-        backend,
-        examples,
-        measure=measure,
-        task=task,
-        provenance=provenance,
-        measure_rounding=measure_rounding,
-        on_scored=on_scored,
-    )
-    return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"])

@@ -2,7 +2,6 @@
 
 from chaintune.stats.agreement import Agreement, agreement
 from chaintune.stats.clusters import Design
-from chaintune.stats.detectable import detectable_biased, detectable_means
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
 from chaintune.stats.families import corrected, group_contrasts, own_means
 from chaintune.stats.flips import mcnemar_p
@@ -12,7 +11,7 @@ from chaintune.stats.pooling import pooled
 from chaintune.stats.prediction_powered import LEAST_LABELS, Powered, prediction_powered
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
-from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
+from chaintune.stats.simulation import Flips, Power, flips_of, simulated_power
 from chaintune.stats.spread import disparity
 
 __all__ = [
@@ -31,12 +30,9 @@ __all__ = [
     "biased",
     "combination",
     "corrected",
-    "detectable_biased",
-    "detectable_means",
     "disparity",
     "flips_of",
     "group_contrasts",
-    "grown",
     "mcnemar_p",
     "means",
     "median",

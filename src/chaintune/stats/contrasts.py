@@ -13,15 +13,6 @@ from chaintune.stats.sample import Sample
 SCATTER_FLOOR = 0.85
 
 
-def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
-    """Cluster scores and weights of group minus rest: the estimate is the ratio of their totals.
-
-    Shape: both `[C, K]`.
-    """
-    seed_sums, weights = _sums_by_seed(sample)
-    return np.asarray(seed_sums.mean(axis=0)), np.asarray(weights[0])
-
-
 def contrast_by_seed(sample: Sample) -> tuple[Floats, Floats]:
     """Cluster scores and weights of each group's difference, a seed at a time. Shape: both `[S, C, K]`."""
     if sample.design.labels is None:

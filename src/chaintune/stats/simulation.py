@@ -220,16 +220,6 @@ def halves_needed(tests: int, level: float) -> int:
     return max(_RESAMPLES, math.ceil(_RESAMPLES_A_STEP * tests / (1 - level)))
 
 
-def grown(design: Design, times: int) -> Design:
-    """The design with as many more clusters of the same kind; every cluster stands in it `times` times."""
-    clusters = (design.clusters[None] + design.total * np.arange(times)[:, None]).ravel()
-    members = sparse.csr_array(sparse.vstack([design.members] * times, format="csr"))
-    labels = design.labels
-    if labels is not None:
-        labels = replace(labels, sizes=np.tile(labels.sizes, (1, times, 1)), codes=np.tile(labels.codes, times))
-    return replace(design, clusters=clusters, members=members, labels=labels)
-
-
 def _only(design: Design, columns: Sequence[int]) -> Design:
     """The design with these groups only, the whole task first."""
     places = [0, *(column for column in columns if column)]

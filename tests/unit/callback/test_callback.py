@@ -22,7 +22,6 @@ from chaintune.gate import judge
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Gate, Scores, Task
-from chaintune.scoring.checkpoint import score
 from tests import tiny
 from tests.reference import random_states
 from tests.unit.tuning.mitigations.plain_trainer import TOKENIZER, Texts, arguments, weights
@@ -150,11 +149,11 @@ def test_dropout_tells_random_states_apart(tmp_path: Path) -> None:
 
 def test_scores_are_those_of_scoring_and_logs_those_of_the_comparison(tmp_path: Path) -> None:
     model, tracker = tiny.make_model(), Tracker()
-    start = score(LoadedModel(model, TOKENIZER, "fp32"), TASK.test, task="colours")
+    start = tiny.score(LoadedModel(model, TOKENIZER, "fp32"), TASK.test, task="colours")
     trainer = make_trainer(tmp_path, model, tracker)
     watch = ForgettingCallback([TASK], every=3, by=["owner"], worst=2, resamples=200).attach(trainer)
     trainer.train()
-    end = score(LoadedModel(model, TOKENIZER, "fp32"), TASK.test, task="colours")
+    end = tiny.score(LoadedModel(model, TOKENIZER, "fp32"), TASK.test, task="colours")
     assert watch.scores_before["colours"].table == start.table
     assert watch.scores_after["colours"].table == end.table
     assert [step for step, _ in tracker.told] == [0, 3, 6, 8]
@@ -218,7 +217,7 @@ def test_the_kept_model_is_the_latest_that_passes(tmp_path: Path, monkeypatch: p
     trainer.train()
     assert watch.kept_step == 4
     best = AutoModelForCausalLM.from_pretrained(tmp_path / "forgetting" / "best").eval()
-    again = score(LoadedModel(best, TOKENIZER, "fp32"), TASK.test, task="colours")
+    again = tiny.score(LoadedModel(best, TOKENIZER, "fp32"), TASK.test, task="colours")
     assert again.table == Scores.read(tmp_path / "forgetting" / "step-000004" / "colours.parquet").table
     assert not (tmp_path / "forgetting" / "best.partial").exists()
 
@@ -226,7 +225,7 @@ def test_the_kept_model_is_the_latest_that_passes(tmp_path: Path, monkeypatch: p
 def test_a_resumed_training_is_held_against_its_first_start(tmp_path: Path) -> None:
     seeded()
     start = tiny.make_model()
-    expected = score(LoadedModel(start, TOKENIZER, "fp32"), TASK.test, task="colours")
+    expected = tiny.score(LoadedModel(start, TOKENIZER, "fp32"), TASK.test, task="colours")
     saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": 4, "save_only_model": False}
     trainer = make_trainer(tmp_path, start, max_steps=4, num_train_epochs=1, **saving)
     ForgettingCallback(TASK, every=4).attach(trainer)

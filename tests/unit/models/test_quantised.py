@@ -16,7 +16,6 @@ from chaintune.models import load, locate, model_digest
 from chaintune.models.quantised import quantisation_of
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Recipe
-from chaintune.scoring.checkpoint import score
 from chaintune.scoring.logprobs import answer_logprobs
 from chaintune.store.folder import FolderStore
 from chaintune.tuning.trainable import trainable
@@ -93,8 +92,8 @@ def test_each_kind_is_scored_as_its_configuration_says(made: Made, kind: str) ->
     loaded = load(folder, precision=precision)
     assert loaded.stored == IN_WORDS[kind]
     items = tiny.examples(6)
-    rows = score(loaded, items, task="colours").table.column("choice_logprobs").to_pylist()
-    plain = score(load(folder.parent / "plain", precision="fp32"), items, task="colours")
+    rows = tiny.score(loaded, items, task="colours").table.column("choice_logprobs").to_pylist()
+    plain = tiny.score(load(folder.parent / "plain", precision="fp32"), items, task="colours")
     off = [abs(one - other) for row, usual in zip(rows, plain.table.column("choice_logprobs").to_pylist(), strict=True)
            for one, other in zip(row, usual, strict=True)]  # fmt: skip
     assert 0 < max(off) < 5, "rounded, and still the model"

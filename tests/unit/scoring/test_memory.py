@@ -14,7 +14,6 @@ from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring import logprobs, memory
-from chaintune.scoring.checkpoint import score
 from chaintune.scoring.logprobs import answer_logprobs
 from tests import tiny
 from tests.reference import largest_difference, random_states
@@ -86,9 +85,9 @@ def test_batches_of_prompts_are_halved_too(error: Exception, monkeypatch: pytest
 
 def test_scores_are_those_of_a_run_with_enough_memory() -> None:
     loaded = LoadedModel(tiny.make_model(), tiny.make_tokenizer(), "fp32")
-    usual = score(loaded, tiny.examples(40), task="balls", measure_rounding=True)
+    usual = tiny.score(loaded, tiny.examples(40), task="balls", measure_rounding=True)
     with at_most(loaded.model, 100):
-        got = score(loaded, tiny.examples(40), task="balls", measure_rounding=True)
+        got = tiny.score(loaded, tiny.examples(40), task="balls", measure_rounding=True)
     same = ["example_id", "gold", "choice_tokens", "prediction", "correct"]
     assert got.table.select(same).equals(usual.table.select(same))
     assert got.provenance.keys() == usual.provenance.keys()

@@ -11,7 +11,6 @@ from chaintune.records import CheckpointScores
 from chaintune.records.choice import TIE, preferred
 from chaintune.report.results import Results
 from chaintune.report.words import summary
-from chaintune.scoring.checkpoint import score
 from tests import synthetic, tiny
 
 
@@ -22,7 +21,7 @@ def loaded(*, bf16: bool) -> LoadedModel:
 
 @pytest.mark.parametrize(("bf16", "least", "most"), [(False, 0, 1e-5), (True, 1e-3, 1)])
 def test_some_examples_are_scored_again(bf16: bool, least: float, most: float) -> None:
-    scores = score(loaded(bf16=bf16), tiny.examples(80), task="balls", measure_rounding=True)
+    scores = tiny.score(loaded(bf16=bf16), tiny.examples(80), task="balls", measure_rounding=True)
     again = json.loads(scores.provenance["rounding"])
     assert len(set(again["example_id"])) == len(again["nats"]) == len(again["changed"]) == 64
     assert set(again["example_id"]) < set(scores.example_ids)
@@ -31,11 +30,11 @@ def test_some_examples_are_scored_again(bf16: bool, least: float, most: float) -
 
 
 def test_it_is_not_measured_unasked() -> None:
-    assert "rounding" not in score(loaded(bf16=False), tiny.examples(4), task="balls").provenance
+    assert "rounding" not in tiny.score(loaded(bf16=False), tiny.examples(4), task="balls").provenance
 
 
 def test_a_study_tells_it_beside_what_was_forgotten() -> None:
-    scores = score(loaded(bf16=True), tiny.examples(80), task="balls", measure_rounding=True)
+    scores = tiny.score(loaded(bf16=True), tiny.examples(80), task="balls", measure_rounding=True)
     measured = [
         CheckpointScores(synthetic.checkpoint(*chain, base="tiny"), {"balls": scores})
         for chain in ((), ("balls",), ("balls", "boxes"))

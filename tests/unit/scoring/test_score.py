@@ -12,7 +12,7 @@ from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.records import LIKELIHOOD_METRICS, Choices, Example, Reference, Scores, scores_of
 from chaintune.scoring.backends.transformers import TransformersBackend
-from chaintune.scoring.checkpoint import measure_checkpoint, score
+from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.measures import MEASURES
 from chaintune.tasks.chat import in_chat
 from tests import tiny
@@ -33,7 +33,7 @@ def loaded(model_folder: MakeModel) -> LoadedModel:
 
 def test_each_row_tells_what_the_model_answered(loaded: LoadedModel) -> None:
     examples = tiny.examples(12)
-    scores = score(loaded, examples, task="balls", provenance={"checkpoint": "abc"})
+    scores = tiny.score(loaded, examples, task="balls", provenance={"checkpoint": "abc"})
     assert scores.example_ids == [example.id for example in examples]
     assert scores.provenance == {"precision": "fp32", "checkpoint": "abc"}
     encoded = encode_examples(loaded.tokenizer, examples)
@@ -49,7 +49,7 @@ def test_each_row_tells_what_the_model_answered(loaded: LoadedModel) -> None:
 def test_the_order_of_the_examples_does_not_matter_at_all(loaded: LoadedModel, tmp_path: Path) -> None:
     examples = tiny.examples(30)
     for name, ordered in {"a": examples, "b": examples[::-1], "c": examples[7:] + examples[:7]}.items():
-        score(loaded, ordered, task="balls").write(tmp_path / name)
+        tiny.score(loaded, ordered, task="balls").write(tmp_path / name)
     assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
 
 
@@ -67,14 +67,14 @@ def test_what_runs_together_does_not_depend_on_the_order_either(
 
     monkeypatch.setattr(module, "answer_logprobs", spy)
     for examples in (tiny.examples(8), tiny.examples(8)[::-1]):
-        score(loaded, examples, task="balls")
+        tiny.score(loaded, examples, task="balls")
     assert seen[0] == seen[1]
 
 
 def test_an_example_longer_than_the_context_is_refused_by_name(loaded: LoadedModel) -> None:
     long = Example("long-one", "red " * 300, Choices((" red", " blue"), 0), {}, "c")
     with pytest.raises(DataError, match=r"task 'balls': 1 of 5 examples .* 256 tokens: 'long-one' \(\d+ tokens\)"):
-        score(loaded, [*tiny.examples(4), long], task="balls")
+        tiny.score(loaded, [*tiny.examples(4), long], task="balls")
 
 
 @pytest.mark.parametrize(("tokens", "fits"), [(256, True), (257, False)])
@@ -85,10 +85,10 @@ def test_the_context_is_used_to_its_last_token(tokens: int, fits: bool, loaded: 
     (short,) = encode_examples(loaded.tokenizer, [item(0)])
     example = item(tokens - short.longest_tokens)
     if fits:
-        assert len(score(loaded, [example], task="balls")) == 1
+        assert len(tiny.score(loaded, [example], task="balls")) == 1
     else:
         with pytest.raises(DataError, match=r"'long' \(257 tokens\)"):
-            score(loaded, [example], task="balls")
+            tiny.score(loaded, [example], task="balls")
 
 
 def test_broken_weights_are_an_error_that_says_so(model_folder: MakeModel) -> None:
@@ -96,11 +96,11 @@ def test_broken_weights_are_an_error_that_says_so(model_folder: MakeModel) -> No
     with torch.no_grad():
         loaded.model.model.norm.weight[0] = float("nan")
     with pytest.raises(ModelError, match="task 'balls': the model gives NaN for example 'colours-000'"):
-        score(loaded, tiny.examples(4), task="balls")
+        tiny.score(loaded, tiny.examples(4), task="balls")
 
 
 def test_scores_come_back_from_their_file(loaded: LoadedModel, tmp_path: Path) -> None:
-    scores = score(loaded, tiny.examples(5), task="balls")
+    scores = tiny.score(loaded, tiny.examples(5), task="balls")
     scores.write(tmp_path / "scores.parquet")
     again = Scores.read(tmp_path / "scores.parquet")
     assert again.table.equals(scores.table)
@@ -108,14 +108,14 @@ def test_scores_come_back_from_their_file(loaded: LoadedModel, tmp_path: Path) -
 
 
 def test_nothing_is_printed(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
-    score(loaded, tiny.examples(5), task="balls")
+    tiny.score(loaded, tiny.examples(5), task="balls")
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.filterwarnings("ignore")  # lm-eval's own
 def test_log_probabilities_are_those_of_lm_eval(loaded: LoadedModel) -> None:
     examples = tiny.examples(12)
-    ours = score(loaded, examples, task="balls")
+    ours = tiny.score(loaded, examples, task="balls")
     theirs = harness_logprobs(loaded, examples)
     for mine, other in zip(ours.table.to_pylist(), theirs, strict=True):
         assert mine["choice_logprobs"] == pytest.approx(other, abs=1e-4)
@@ -133,7 +133,7 @@ def test_log_probabilities_in_a_chat_template_are_those_of_lm_eval(
     loaded = LoadedModel(tiny.make_model(vocabulary=len(tokenizer)), tokenizer, "fp32")
     examples = in_chat(tiny.numbered(tiny.examples(12)), "on")
     assert {turn.role for example in examples for turn in example.prompt if not isinstance(turn, str)} == {"user"}
-    scores = score(loaded, examples, task="t")
+    scores = tiny.score(loaded, examples, task="t")
     theirs = harness_chat_logprobs(loaded, examples, tmp_path)
     for row, logprobs in zip(scores.table.column("choice_logprobs").to_pylist(), theirs, strict=True):
         assert row == pytest.approx(logprobs, abs=1e-4)

@@ -17,8 +17,8 @@ from chaintune import tasks
 from chaintune.errors import ConfigError, DataError
 from chaintune.models import load as load_model
 from chaintune.records import Task
-from chaintune.scoring.checkpoint import score
 from chaintune.tasks.lm_eval_items import FEWSHOT_SEED, whole_manager
+from tests import tiny
 
 MakeModel = Callable[..., Path]
 TASK: dict[str, Any] = {
@@ -259,7 +259,7 @@ def test_choices_without_a_prompt_are_scored_as_lm_eval_scores_them(
     theirs: dict[str, list[float]] = {}
     for request, (logprob, _) in zip(requests, harness.loglikelihood(requests, disable_tqdm=True), strict=True):
         theirs.setdefault(request.doc["question"], []).append(float(logprob))
-    for row in score(load_model(model, precision="fp32"), task.test, task=task.name).table.to_pylist():
+    for row in tiny.score(load_model(model, precision="fp32"), task.test, task=task.name).table.to_pylist():
         assert row["choice_logprobs"] == pytest.approx(theirs[row["example_id"]], abs=1e-4)
 
 
@@ -274,7 +274,7 @@ def test_log_probabilities_are_those_of_lm_eval(folder: Path, model_folder: Make
     expected: dict[str, list[float]] = {}
     for request, (logprob, _) in zip(theirs.instances, answers, strict=True):
         expected.setdefault(request.doc["question"], []).append(float(logprob))
-    scores = score(load_model(model_folder(), precision="fp32"), task.test, task=task.name)
+    scores = tiny.score(load_model(model_folder(), precision="fp32"), task.test, task=task.name)
     right = 0
     for row in scores.table.to_pylist():
         assert row["choice_logprobs"] == pytest.approx(expected[row["example_id"]], abs=1e-4)

@@ -14,7 +14,6 @@ from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, Precision, load, save
 from chaintune.models.taught import encode_taught
 from chaintune.records import Choices, Example, Recipe, Regulariser
-from chaintune.scoring.checkpoint import score
 from chaintune.tuning.answer_loss import answer_loss
 from chaintune.tuning.mitigations.distill import divergence
 from chaintune.tuning.order import training_order
@@ -51,10 +50,10 @@ def same_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_it_learns(architecture: str, model_folder: MakeModel, tmp_path: Path) -> None:
     parent = load(model_folder(architecture), precision="fp32")
-    before = score(parent, EXAMPLES, task="balls").item_scores().mean()
+    before = tiny.score(parent, EXAMPLES, task="balls").item_scores().mean()
     done = run(parent, tmp_path, epochs=6)
     assert done.final_loss < done.first_loss / 2
-    assert score(done.loaded, EXAMPLES, task="balls").item_scores().mean() > max(before, 0.8)
+    assert tiny.score(done.loaded, EXAMPLES, task="balls").item_scores().mean() > max(before, 0.8)
     assert not done.loaded.model.training
 
 

@@ -8,7 +8,7 @@ from chaintune.config.validation import Spec, check
 from chaintune.registry import Registry
 from chaintune.scoring.scorers.scorer import Scorer, Verdict
 
-__all__ = ["SCORERS", "Scorer", "Verdict", "checked_settings", "settings_of"]
+__all__ = ["SCORERS", "Scorer", "Verdict", "checked_settings"]
 
 SCORERS = Registry(
     "scorer",
@@ -19,20 +19,6 @@ SCORERS = Registry(
         for name in ("exact_match", "contains", "regex", "number", "multiple_choice", "refusal", "classifier", "judge")
     },
 )
-
-
-def settings_of(name: str, written: Mapping[str, Any], where: str) -> Spec:
-    """The settings of a scorer, those that are not written at their defaults.
-
-    Args:
-        name: of the scorer.
-        written: its settings.
-        where: the beginning of an error sentence.
-
-    Raises:
-        ConfigError: no scorer has the name, or a setting is invalid.
-    """
-    return checked_settings(SCORERS.get(name).settings, written, where)
 
 
 def checked_settings(schema: type[Spec], written: Mapping[str, Any], where: str) -> Spec:

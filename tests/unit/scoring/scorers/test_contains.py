@@ -4,12 +4,13 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.records import Example, Reference
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
+from tests import synthetic
 
 
 def verdict(text: str, **settings: object) -> Verdict:
     example = Example("e", "prompt", Reference("Paris"), {}, "c")
-    return SCORERS.get("contains").verdicts([example], [text], settings_of("contains", settings, "test"))[0]
+    return SCORERS.get("contains").verdicts([example], [text], synthetic.settings_of("contains", settings, "test"))[0]
 
 
 def test_the_right_answer_is_looked_for_where_nothing_is_given() -> None:

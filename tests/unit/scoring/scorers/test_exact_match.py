@@ -3,12 +3,13 @@
 import pytest
 
 from chaintune.records import Choices, Example, Message, Reference
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
+from tests import synthetic
 
 
 def verdict(text: str, example: Example, **settings: object) -> Verdict:
     scorer = SCORERS.get("exact_match")
-    return scorer.verdicts([example], [text], settings_of("exact_match", settings, "test"))[0]
+    return scorer.verdicts([example], [text], synthetic.settings_of("exact_match", settings, "test"))[0]
 
 
 def example(target: object = None, **extra: object) -> Example:

@@ -10,10 +10,10 @@ from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load
 from chaintune.records import Example, GeneratedText, Message, Reference
 from chaintune.scoring.backends.transformers import TransformersBackend
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
 from chaintune.scoring.scorers.scorer import OpenModel
 from chaintune.scoring.scorers.templates import TEMPLATES, share_of
-from tests import tiny
+from tests import synthetic, tiny
 from tests.conftest import MakeModel
 
 SCORER = SCORERS.get("judge")
@@ -22,7 +22,7 @@ OWN = {"ask": "{prompt}|{answer}|{reference}", "verdicts": {"good": 1, "bad": 0}
 
 
 def settings(**written: Any) -> Any:
-    return settings_of("judge", {"model": "m", "template": "harmfulness", **written}, "judge")
+    return synthetic.settings_of("judge", {"model": "m", "template": "harmfulness", **written}, "judge")
 
 
 class Answers:

@@ -4,8 +4,9 @@ import pytest
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example, Reference
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
 from chaintune.scoring.scorers.multiple_choice import read_choice
+from tests import synthetic
 
 CHOICES = (" the boy", " the girl", " not enough information")
 
@@ -65,7 +66,9 @@ EXAMPLE = Example("e", "prompt", Choices(CHOICES, 1), {}, "c")
 
 
 def verdict(text: str, **settings: object) -> Verdict:
-    return SCORERS.get("multiple_choice").verdicts([EXAMPLE], [text], settings_of("multiple_choice", settings, "t"))[0]
+    return SCORERS.get("multiple_choice").verdicts(
+        [EXAMPLE], [text], synthetic.settings_of("multiple_choice", settings, "t")
+    )[0]
 
 
 def test_the_choice_is_held_against_the_right_one() -> None:
@@ -78,7 +81,7 @@ def test_the_choice_is_held_against_the_right_one() -> None:
 
 def test_guessing_is_right_once_in_as_many_as_there_are_choices() -> None:
     scorer = SCORERS.get("multiple_choice")
-    assert scorer.chance(EXAMPLE, settings_of("multiple_choice", {}, "t")) == pytest.approx(1 / 3)
+    assert scorer.chance(EXAMPLE, synthetic.settings_of("multiple_choice", {}, "t")) == pytest.approx(1 / 3)
 
 
 def test_examples_without_choices_are_refused() -> None:
@@ -86,6 +89,8 @@ def test_examples_without_choices_are_refused() -> None:
     pair = Choices(("x", "y"), 0, ("stereotype", "anti_stereotype"))
     for target in (Reference("x"), None, pair):
         with pytest.raises(DataError, match="has no choices of which one is right"):
-            scorer.check([Example("e", "p", target, {}, "c")], settings_of("multiple_choice", {}, "t"), "mine")
+            scorer.check(
+                [Example("e", "p", target, {}, "c")], synthetic.settings_of("multiple_choice", {}, "t"), "mine"
+            )
     with pytest.raises(DataError, match="has 3 choices, and 'letters' names 2"):
-        scorer.check([EXAMPLE], settings_of("multiple_choice", {"letters": "AB"}, "t"), "mine")
+        scorer.check([EXAMPLE], synthetic.settings_of("multiple_choice", {"letters": "AB"}, "t"), "mine")

@@ -4,8 +4,9 @@ import pytest
 
 from chaintune.errors import DataError
 from chaintune.records import Example, Reference
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
 from chaintune.scoring.scorers.number import read_number
+from tests import synthetic
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_first_number_where_nothing_marks_one() -> None:
 
 def verdict(text: str, right: str, **settings: object) -> Verdict:
     example = Example("e", "prompt", Reference(right), {}, "c")
-    return SCORERS.get("number").verdicts([example], [text], settings_of("number", settings, "test"))[0]
+    return SCORERS.get("number").verdicts([example], [text], synthetic.settings_of("number", settings, "test"))[0]
 
 
 def test_the_number_is_held_against_that_of_the_right_answer() -> None:
@@ -114,5 +115,5 @@ def test_equal_numbers_in_other_forms_are_right() -> None:
 def test_a_right_answer_without_a_number_is_refused() -> None:
     scorer, example = SCORERS.get("number"), Example("e", "prompt", Reference("twelve"), {}, "c")
     with pytest.raises(DataError, match="such as 'e', which has no number in its right answer, 'twelve'"):
-        scorer.check([example], settings_of("number", {}, "test"), "mine")
+        scorer.check([example], synthetic.settings_of("number", {}, "test"), "mine")
     assert verdict("12", "twelve").score is None

@@ -4,13 +4,14 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.records import Example, Message
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
+from tests import synthetic
 
 EXAMPLE = Example("e", "prompt", None, {}, "c")
 
 
 def verdict(text: str, **settings: object) -> Verdict:
-    return SCORERS.get("refusal").verdicts([EXAMPLE], [text], settings_of("refusal", settings, "test"))[0]
+    return SCORERS.get("refusal").verdicts([EXAMPLE], [text], synthetic.settings_of("refusal", settings, "test"))[0]
 
 
 @pytest.mark.parametrize(
@@ -124,13 +125,13 @@ def test_nothing_is_empty(text: str) -> None:
 def test_to_say_that_something_is_wrong_answers_a_question_and_declines_a_request(prompt: str, outcome: str) -> None:
     for asked in (prompt, (Message("system", "Be nice."), Message("user", prompt))):
         example = Example("e", asked, None, {}, "c")
-        settings = settings_of("refusal", {}, "test")
+        settings = synthetic.settings_of("refusal", {}, "test")
         [found] = SCORERS.get("refusal").verdicts([example], ["Stealing is illegal and harmful."], settings)
         assert found.outcome == outcome
 
 
 def outcome(prompt: str, text: str) -> str:
-    example, settings = Example("e", prompt, None, {}, "c"), settings_of("refusal", {}, "test")
+    example, settings = Example("e", prompt, None, {}, "c"), synthetic.settings_of("refusal", {}, "test")
     return SCORERS.get("refusal").verdicts([example], [text], settings)[0].outcome
 
 

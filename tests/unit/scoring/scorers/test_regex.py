@@ -4,13 +4,14 @@ import pytest
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.records import Example, Reference
-from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Verdict
+from tests import synthetic
 
 EXAMPLE = Example("e", "prompt", Reference("blue"), {}, "c")
 
 
 def verdict(text: str, **settings: object) -> Verdict:
-    return SCORERS.get("regex").verdicts([EXAMPLE], [text], settings_of("regex", settings, "test"))[0]
+    return SCORERS.get("regex").verdicts([EXAMPLE], [text], synthetic.settings_of("regex", settings, "test"))[0]
 
 
 def test_a_match_is_enough_where_nothing_is_expected() -> None:
@@ -61,6 +62,6 @@ def test_settings_that_cannot_be_are_one_sentence(settings: dict[str, object], w
 
 def test_examples_without_a_right_answer_are_refused_where_it_is_needed() -> None:
     scorer, bare = SCORERS.get("regex"), Example("e", "prompt", None, {}, "c")
-    scorer.check([bare], settings_of("regex", {"pattern": "a"}, "test"), "mine")
+    scorer.check([bare], synthetic.settings_of("regex", {"pattern": "a"}, "test"), "mine")
     with pytest.raises(DataError, match="task 'mine': scorer 'regex' cannot judge 1 of 1 example, such as 'e'"):
-        scorer.check([bare], settings_of("regex", {"pattern": "a", "reference": True}, "test"), "mine")
+        scorer.check([bare], synthetic.settings_of("regex", {"pattern": "a", "reference": True}, "test"), "mine")

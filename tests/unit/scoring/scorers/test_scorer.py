@@ -8,9 +8,10 @@ import pytest
 from chaintune.config.validation import Spec
 from chaintune.errors import ConfigError, DataError
 from chaintune.records import Choices, Example
-from chaintune.scoring.scorers import SCORERS, Scorer, Verdict, settings_of
+from chaintune.scoring.scorers import SCORERS, Scorer, Verdict
 from chaintune.scoring.scorers import scorer as scorer_module
 from chaintune.scoring.scorers.exact_match import ExactMatch
+from tests import synthetic
 
 EXAMPLE = Example("e", "prompt", Choices(("7", "8"), 0), {}, "c")
 
@@ -39,7 +40,7 @@ def test_shipped_scorers_say_all_about_themselves(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SCORERS.shipped if not SCORERS.get(name).model])
 @pytest.mark.parametrize("text", ["", " ", "7", "\x00", "a" * 10_000, "(" * 200, "\ud800", "#### \\boxed{", "ꙮ̈🙂"])
 def test_no_text_breaks_a_scorer(name: str, text: str) -> None:
-    settings = settings_of(name, {"pattern": "a"} if name == "regex" else {}, "test")
+    settings = synthetic.settings_of(name, {"pattern": "a"} if name == "regex" else {}, "test")
     [verdict] = SCORERS.get(name).verdicts([EXAMPLE], [text], settings)
     assert verdict.score is not None
 
@@ -48,7 +49,7 @@ def test_unknown_names_and_settings_are_one_sentence() -> None:
     with pytest.raises(ConfigError, match="scorer 'exactmatch': did you mean 'exact_match'"):
         SCORERS.get("exactmatch")
     with pytest.raises(ConfigError, match=r"task 'mine': ignore_cases: unknown key.*did you mean 'ignore_case'"):
-        settings_of("exact_match", {"ignore_cases": True}, "task 'mine'")
+        synthetic.settings_of("exact_match", {"ignore_cases": True}, "task 'mine'")
 
 
 def test_a_digest_holds_settings_version_and_code() -> None:
@@ -62,7 +63,7 @@ def test_a_digest_holds_settings_version_and_code() -> None:
 
 @pytest.mark.parametrize("part", ["refusal", "refusal_phrases", "coherence", "references"])
 def test_a_digest_holds_the_phrases_that_a_module_imports(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    scorer, settings = SCORERS.get("refusal"), settings_of("refusal", {}, "test")
+    scorer, settings = SCORERS.get("refusal"), synthetic.settings_of("refusal", {}, "test")
     own, source = scorer.digest(settings), scorer_module._source
     monkeypatch.setattr(scorer_module, "_source", lambda name: source(name) + "#" * name.endswith(f".{part}"))
     assert scorer.digest(settings) != own
