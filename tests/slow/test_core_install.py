@@ -1,6 +1,7 @@
-"""The core installed from this checkout into an environment of its own, as `pip install .` does it."""
+"""The core installed into an environment of its own: from this checkout, or the wheel that CHAINTUNE_WHEEL names."""
 
 import json
+import os
 import subprocess
 import venv
 from pathlib import Path
@@ -18,8 +19,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=True)
     programs = folder / "venv" / "bin"
     pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    wheel = str(Path(os.environ.get("CHAINTUNE_WHEEL", ROOT)).resolve())
     done = subprocess.run(  # noqa: S603
-        [*pip, "--constraint", str(ROOT / "constraints.txt"), str(ROOT)], check=False, capture_output=True, text=True
+        [*pip, "--constraint", str(ROOT / "constraints.txt"), wheel], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return programs
@@ -50,6 +52,7 @@ def test_it_compares_reports_and_refuses(installed: Path, tmp_path: Path) -> Non
     for arguments, code, part in (
         ("compare before.jsonl after.jsonl --by kind --html page.html", 0, "forgetting"),
         ("tasks", 0, "bbq"),
+        ("--version --all", 0, "not installed: accelerate, "),
         ("policy init", 0, "wrote policy.yaml"),
         ("run study.yaml", 2, "safety"),
         ("run whole.yaml", 2, "pip install 'chaintune[hf]'"),

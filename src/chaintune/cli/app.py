@@ -2,10 +2,12 @@
 
 import logging
 import os
+import platform
+import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -41,9 +43,12 @@ from chaintune.cli.status import status
 from chaintune.cli.store import store
 from chaintune.cli.suite import suite
 from chaintune.cli.tasks import tasks
-from chaintune.errors import ChaintuneError, ClusterError
+from chaintune.errors import ChaintuneError, ClusterError, ConfigError
 
 BAD_INPUT, NO_CLUSTER, BUG, INTERRUPTED, TERMINATED = 2, 69, 70, 130, 143
+# How requirements end that only work on chaintune has, and packages that none names and that change what is computed.
+_FOR_DEVELOPERS = ("'browser'", "'dev'", "'docs'", "'test'")
+_BESIDE = ("tokenizers", "datasets", "trl", "bitsandbytes", "torchao", "compressed-tensors", "deepspeed", "vllm")
 
 app = typer.Typer(
     help="What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.",
@@ -61,22 +66,39 @@ app.add_typer(suite, name="suite")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 
 
-def _print_version(show: bool) -> None:
-    if show:
-        from importlib.metadata import version  # slow to load, and nothing else needs it
+def _versions(*, all_of_them: bool) -> Iterator[str]:
+    """What a report of a fault needs to say of this machine, a line each; no name of a user, a folder or a host."""
+    from importlib.metadata import PackageNotFoundError, requires, version  # slow to load, and nothing else needs it
 
-        echo(version("chaintune"))
-        raise typer.Exit
+    if not all_of_them:
+        yield version("chaintune")
+        return
+    needed = [one for one in requires("chaintune") or () if not one.endswith(_FOR_DEVELOPERS)]
+    names = dict.fromkeys(re.split(r"[^\w.-]", one)[0] for one in ("chaintune", *needed, *_BESIDE))
+    found, absent = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            absent.append(name)
+    yield from (found[0], f"Python {platform.python_version()}", platform.platform(), *found[1:])
+    yield f"not installed: {', '.join(absent) or 'none'}"
 
 
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")] = False,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --version: also Python's, the platform's and each package's.")
     ] = False,
 ) -> None:
+    if everything and not show_version:
+        raise ConfigError("--all goes with --version here; write chaintune --version --all")
+    if show_version:
+        echo("\n".join(_versions(all_of_them=everything)))
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
     handler = logging.StreamHandler(sys.stderr)

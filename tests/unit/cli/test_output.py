@@ -4,11 +4,13 @@ import io
 import json
 import logging
 import os
+import platform
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -383,3 +385,22 @@ def test_a_disk_that_is_full_at_any_write_is_a_sentence(
             assert count or set(below.rglob("*")) - before <= {below / "out" / "figures"}
         count += 1
     assert (code, count > 1) == (0, True)
+
+
+def test_versions_are_told_and_nothing_of_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    short = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--version", "--all"])
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert lines[0] == f"chaintune {short.strip()}"
+    assert {f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "polars", "trl")} < set(lines)
+    assert lines[-1].startswith("not installed: ")
+    assert not [name for name in ("ruff", "mypy", "pytest") if f"{name} " in told]
+    assert not [own for own in (str(Path.home()), str(Path.cwd()), platform.node()) if own in told]
+    with pytest.raises(SystemExit) as ended:
+        main(["--all"])
+    assert ended.value.code == 2
+    assert "chaintune --version --all" in capsys.readouterr().err
