@@ -3,11 +3,14 @@
     import chaintune
 
     results = chaintune.Study.from_yaml("study.yaml").run()
-    results.to_polars()
+    print(results)
 
     before = chaintune.score("my-model", "bbq", test="40 per category")
     after = chaintune.score("my-model-tuned-again", "bbq", test="40 per category")
-    chaintune.compare(before, after, by=["category"])
+    print(chaintune.compare(before, after, by=["category"]))
+
+    results = chaintune.load("runs/study")
+    model, tokenizer = results.checkpoint("bbq>csqa").load()
 
 Importing this loads no torch; what needs it loads it when it is called.
 """
@@ -23,11 +26,14 @@ from chaintune.errors import (
     StageError,
     StoreError,
 )
+from chaintune.shown import Presentation, Shown
 
 if TYPE_CHECKING:
-    from chaintune.api import Study, curvature, mitigate, suite
+    from chaintune import tasks
+    from chaintune.api import Study, curvature, mitigate, order, suite
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
+    from chaintune.finished import load
     from chaintune.logs import compare, compare_series
     from chaintune.records import (
         Audit,
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
         Task,
     )
     from chaintune.rescoring import rescore
+    from chaintune.results import Mitigations, PredictedOrders, StudyCheckpoint, StudyResults
     from chaintune.series import audit_series
 
 __all__ = [
@@ -61,7 +68,9 @@ __all__ = [
     "ForgettingCallback",
     "Message",
     "MissingPackageError",
+    "Mitigations",
     "ModelError",
+    "PredictedOrders",
     "Preference",
     "Recipe",
     "Reference",
@@ -71,44 +80,67 @@ __all__ = [
     "StageError",
     "StoreError",
     "Study",
+    "StudyCheckpoint",
+    "StudyResults",
     "Task",
     "audit",
     "audit_series",
     "compare",
     "compare_series",
     "curvature",
+    "load",
     "mitigate",
+    "order",
     "rescore",
     "score",
     "suite",
+    "tasks",
 ]
 
 _RECORDS = (
     "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "Message", "Preference", "Recipe",
     "Reference", "ResultRow", "Scores", "Series", "Task",
 )  # fmt: skip
-_HOMES = dict.fromkeys(_RECORDS, "records") | {
-    "ForgettingCallback": "callback.callback",
-    "Study": "api",
-    "audit": "auditing",
-    "audit_series": "series",
-    "compare": "logs",
-    "compare_series": "logs",
-    "curvature": "api",
-    "mitigate": "api",
-    "rescore": "rescoring",
-    "score": "auditing",
-    "suite": "api",
-}
+_RESULTS = ("Mitigations", "PredictedOrders", "StudyCheckpoint", "StudyResults")
+_HOMES = (
+    dict.fromkeys(_RECORDS, "records")
+    | dict.fromkeys(_RESULTS, "results")
+    | {
+        "ForgettingCallback": "callback.callback",
+        "Study": "api",
+        "audit": "auditing",
+        "audit_series": "series",
+        "compare": "logs",
+        "compare_series": "logs",
+        "curvature": "api",
+        "load": "finished",
+        "mitigate": "api",
+        "order": "api",
+        "rescore": "rescoring",
+        "score": "auditing",
+        "suite": "api",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'chaintune' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "tasks":  # a room, which one reaches without importing it
+        return import_module("chaintune.tasks")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chaintune' has no attribute '{name}'")
     return getattr(import_module(f"chaintune.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return list(__all__)
+
+
+def _presented(results: Any) -> Presentation:
+    from chaintune.report.shown import presented  # nothing of a report is loaded before something is shown
+
+    return presented(results)
+
+
+Shown.present = _presented

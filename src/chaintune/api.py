@@ -10,6 +10,7 @@ from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
 from chaintune.records import Curvature, Example, Limits, Space, Task, Who, examples_digest
+from chaintune.results import Mitigations, PredictedOrders, StudyResults
 from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.study import study
 from chaintune.study.task_spec import tasks_from_options
@@ -18,8 +19,7 @@ from chaintune.tasks.chat import RunMode
 if TYPE_CHECKING:
     from chaintune.execution.server_requests import ServerWork
     from chaintune.models import LoadedModel
-    from chaintune.runs.mitigation import Mitigations
-    from chaintune.runs.session import StudyResults, Watcher
+    from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
 Split = Literal["train", "test"]
@@ -43,7 +43,7 @@ class Study(study.Study):
         address: str | None = None,
         max_store: int | None = None,
         trust_remote_code: bool = False,
-    ) -> "StudyResults":
+    ) -> StudyResults:
         """Compute what the store lacks, write everything into a folder, and return the results.
 
         Args:
@@ -239,7 +239,7 @@ def mitigate(
     allow_unused: Sequence[str] = (),
     serving: Serving = AS_USUAL,
     allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
-) -> "Mitigations":
+) -> Mitigations:
     """The recovery and the price of replaying doses of a lost task; writes the model of the recommended dose.
 
     Both checkpoints are scored, the later one is trained on each dose, and the results are those of a study. The model
@@ -280,7 +280,7 @@ def mitigate(
         StageError: no dose could be trained.
         StoreError: the checkpoints do not fit.
     """
-    from chaintune.forgetting import recommend
+    from chaintune.forgetting.recommend import chosen_chain, recommend
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
     from chaintune.runs import mitigation
@@ -314,11 +314,65 @@ def mitigate(
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]
         raise StageError(f"no dose of '{forgotten}' was trained and scored: {'; '.join(causes)}")
-    written = mitigation.chosen_chain(choices[0], results.rows, best=write_best)
+    written = chosen_chain(choices[0], results.rows, best=write_best)
     if not written:
-        return mitigation.Mitigations(results, choices[0], "", None)
+        return Mitigations(results, choices[0], "", None)
     recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
     named = dict(zip(("after", "before"), study.bases, strict=True)) | {"written": written}
     card = model_card(results.rows, choices[0], **named, recipe=recipe, level=results.level)
     mitigation.write_model(session, written, folder / "model", card=card)
-    return mitigation.Mitigations(results, choices[0], written, folder / "model")
+    return Mitigations(results, choices[0], written, folder / "model")
+
+
+@taking(study=(study.Study, *PATH), out=PATH, verify=Integral, examples=Integral, executor=str, address=str)
+def order(
+    study: study.Study | Path | str,
+    out: Path | str | None = None,
+    *,
+    verify: int = 0,
+    examples: int = 64,
+    store: "Store | Path | str | None" = None,
+    max_store: int | None = None,
+    executor: str = "local",
+    address: str | None = None,
+    watch: "Watcher | None" = None,
+    command: Sequence[str] = (),
+    trust_remote_code: bool = False,
+    serving: Serving = AS_USUAL,
+    allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
+) -> PredictedOrders:
+    """Every order of a study's tasks with what it would keep by the prediction, and some orders trained to check it.
+
+    Each task that the chains teach is trained once, alone; which order they have there does not matter. Such
+    predictions were not shown to rank orders better than chance: take them for a place to begin, and use `verify`.
+
+    Args:
+        study: a study, or the path of its file.
+        out: folder for `order.json`; results of what was trained lie in `alone/` and `verified/` in it. None is
+            `runs/NAME-order`.
+        verify: how many of the orders that keep most by the prediction are trained, beside the one that keeps least.
+        examples: of each task's training examples whose gradients are compared.
+        store: where finished work lies; None is the default store.
+        max_store: bytes that the whole store may take; None allows what the disk holds.
+        executor: name of who runs the jobs, as for a study.
+        address: of its cluster.
+        watch: plan -> context manager with `note`, which is called with every event.
+        command: as it was typed, for the provenance.
+        trust_remote_code: run Python code that comes with a model, or that the study names.
+        serving: how servers are asked, of scorers with a model.
+        allow: called with what servers are about to be asked, where there is something; raises where that is too much.
+
+    Raises:
+        ConfigError: a study with several bases or variants, or of which no order can be predicted.
+        DataError: a task's data cannot be loaded.
+        StageError: a stage failed.
+    """
+    from chaintune.runs.ordering import predict_orders
+    from chaintune.runs.session import RunOptions
+    from chaintune.store.address import open_store
+
+    wish = Study.from_yaml(study) if isinstance(study, Path | str) else study
+    options = RunOptions(executor, address, max_store, watch, serving, allow)
+    how: dict[str, Any] = {"verify": verify, "examples": examples, "trust_remote_code": trust_remote_code}
+    folder = Path(out or Path("runs") / f"{wish.name}-order")
+    return predict_orders(wish, open_store(store), folder, options, command=command, **how)

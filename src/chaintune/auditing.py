@@ -5,15 +5,18 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.pairing import OnMissing
 from chaintune.forgetting.power import OnDraw
-from chaintune.logs.options import CompareArguments
-from chaintune.records import Audit, Comparison, Gate, Scores, Task
+from chaintune.logs.options import CompareOptions, Crossing, Metrics, compare_options
+from chaintune.records import Audit, Comparison, Scores, Series, Task
+from chaintune.records.amounts import USUAL_MARGIN
 from chaintune.records.crossing import parts_of
 from chaintune.scoring.backends import AS_USUAL, DEFAULT, Serving
+from chaintune.stats import Adjustment, Reference
 from chaintune.study.serve import SERVER_LOGS, Serve, ServeArgument
 from chaintune.tasks import Size, registry
 from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
@@ -23,13 +26,10 @@ if TYPE_CHECKING:
 
     from chaintune.execution.server_requests import ServerWork
     from chaintune.gate import Policy
-    from chaintune.logs.options import CompareOptions
-    from chaintune.report.page import Step
     from chaintune.runs.scoring import Scored
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
-_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused", "serve", "kl")
 _PUBLIC = (
     "The examples of a public data set may be among what a model was trained on: then its scores, and what it forgot, "
     "tell of memory as well."
@@ -138,11 +138,24 @@ def audit(
     after: str | Path,
     *,
     tasks: Task | str | Sequence[Task | str],
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
     policy: "Policy | Path | str | None" = None,
     test: Size | Mapping[str, Size] = None,
     sample_seed: int = 0,
     chat: RunMode = "auto",
-    metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
+    metric: Metrics = None,
     precision: str = "auto",
     backend: str = DEFAULT,
     devices: int = 1,
@@ -157,7 +170,6 @@ def audit(
     serve: ServeArgument = None,
     serving: Serving = AS_USUAL,
     max_requests: int | None = None,
-    **how: Unpack[CompareArguments],
 ) -> Audit:
     """The forgetting between two models: both are scored, each once, and compared task by task.
 
@@ -165,6 +177,20 @@ def audit(
         before: the earlier checkpoint, as for `score`.
         after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
         tasks: tasks, or names of known ones; one alone needs no list.
+        by: dimensions whose groups are compared in each task that has them; `a x b` crosses two.
+        also_by: the same of dimensions that no task need have.
+        intersections: pairs of dimensions, each the same as `a x b` in `by`.
+        reference: what biased forgetting is relative to, the `overall` forgetting or that of the `rest`.
+        level: of the intervals; `1 - level` is the error rate of a verdict.
+        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`.
+        adjust: correction for several groups of a dimension: `minp`, `holm` or `bh`.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws.
+        on_missing: `error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`,
+            and it is taken to be missing at random.
+        force: compare what is not comparable, and have the result say so.
+        chosen_of: how many checkpoints the later one was chosen of by these very scores.
+        power: simulate comparisons like this one, up to a few minutes, to tell how often they show a loss.
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
         test: how many test examples: None for all, a number, `40 per category`, or task -> any of these.
         sample_seed: of the samples, and of the splits of known tasks.
@@ -187,8 +213,6 @@ def audit(
         serve: as for `score`, a server for each of the two.
         serving: as for `score`.
         max_requests: as for `score`, of both together.
-        **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
-            `adjust`, `resamples`, `seed`, `power`, ...
 
     Raises:
         ConfigError: an option, a dimension or a policy is invalid.
@@ -197,14 +221,19 @@ def audit(
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    arguments = {
-        "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "metric": metric,
-        "precision": precision, "backend": backend, "devices": devices, "kl": kl, "store": store, "executor": executor,
-        "address": address, "watch": watch, "trust_remote_code": trust_remote_code, "allow_unused": allow_unused,
-        "serve": serve, "out": out, "serving": serving, "max_requests": max_requests,
+    options = compare_options(
+        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
+        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
+        power=power, metric=metric,
+    )  # fmt: skip
+    how: dict[str, Any] = {
+        "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "store": store, "out": out,
+        "executor": executor, "address": address, "watch": watch, "serving": serving, "max_requests": max_requests,
+        "precision": precision, "backend": backend, "devices": devices, "trust_remote_code": trust_remote_code,
+        "allow_unused": allow_unused, "serve": serve,
     }  # fmt: skip
     models = {"before": str(before), "after": str(after)}
-    options, budgets, loaded, made = scored(models, tasks, {**arguments, **how})
+    budgets, loaded, made = scored(models, tasks, options, kl=kl, **how)
     sides = made.scores["before"], made.scores["after"]
     audited = audit_scores(*sides, options, budgets, tasks=loaded, divergences=made.divergences)
     if out is not None:
@@ -215,7 +244,7 @@ def audit(
 def audit_scores(
     before: Mapping[str, Scores],
     after: Mapping[str, Scores],
-    options: "CompareOptions",
+    options: CompareOptions,
     policy: "Policy | None",
     *,
     tasks: Sequence[Task],
@@ -248,7 +277,7 @@ def _with_divergence(
     comparison: Comparison,
     after: Mapping[str, Scores],
     divergences: "Mapping[str, pa.Table]",
-    options: "CompareOptions",
+    options: CompareOptions,
 ) -> Comparison:
     from chaintune.forgetting.divergence import group_divergences
 
@@ -273,19 +302,14 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
-    from chaintune.report.page import Step
-
-    steps = [Step(task, before, audited.after[task]) for task, before in audited.before.items()]
     scores = {"before": audited.before, "after": audited.after}
-    write_folder(folder, scores, audited.comparisons, audited.gate, steps, tasks=tasks, command=command)
+    write_folder(audited, folder, scores, tasks=tasks, command=command)
 
 
 def write_folder(
+    compared: Audit | Series,
     folder: Path,
     scores: Mapping[str, Mapping[str, Scores]],
-    comparisons: Sequence[Comparison],
-    gate: Gate | None,
-    steps: "Sequence[Step]",
     *,
     tasks: Sequence[Task],
     command: Sequence[str],
@@ -293,11 +317,9 @@ def write_folder(
     """Write scores into folders of their own, and the report.
 
     Args:
+        compared: what is reported, with the scores of both sides.
         folder: for everything.
         scores: name of a folder -> task -> scores.
-        comparisons: that are reported.
-        gate: what a policy says of them.
-        steps: both sides of what is compared, for the items that flipped.
         tasks: whose texts stand beside the examples on the page.
         command: as it was typed.
 
@@ -309,57 +331,61 @@ def write_folder(
     from chaintune.files.disk import os_errors_as_store_error
     from chaintune.report.folder import write_report
     from chaintune.report.results import Results
+    from chaintune.report.shown import compared_steps
     from chaintune.scoring.score_files import write_scores
 
     with os_errors_as_store_error(folder, "the scores cannot be written"):
         for name, own in scores.items():
             write_scores(own, own_folder(folder / name))
-    results = Results.of(comparisons, gate, command=command)
-    write_report(folder, {task.name: task for task in tasks}, results=results, steps=steps)
+    results = Results.of(compared.comparisons, compared.gate, command=command)
+    write_report(folder, {task.name: task for task in tasks}, results=results, steps=list(compared_steps(compared)))
 
 
-def scored(
-    models: Mapping[str, str], tasks: Task | str | Sequence[Task | str], arguments: Mapping[str, Any]
-) -> "tuple[CompareOptions, Policy | None, list[Task], Scored]":
-    """The options of comparing, the budgets, the tasks, and what the models scored on each of them.
+def scored(  # noqa: D417 - the others are those of `audit`
+    models: Mapping[str, str],
+    tasks: Task | str | Sequence[Task | str],
+    options: CompareOptions,
+    *,
+    policy: "Policy | Path | str | None",
+    test: Size | Mapping[str, Size],
+    chat: RunMode,
+    sample_seed: int,
+    store: "Store | Path | str | None",
+    out: Path | str | None,
+    executor: str,
+    address: str | None,
+    watch: "Watcher | None",
+    serving: Serving,
+    max_requests: int | None,
+    **how: Any,
+) -> "tuple[Policy | None, list[Task], Scored]":
+    """The budgets, the tasks, and what the models scored on each of them.
 
     Args:
         models: what each is called -> its name.
-        tasks: as of `audit`.
-        arguments: others of its keyword arguments.
+        tasks: as of `audit`, as are the others.
+        options: of comparing.
+        **how: as `scored_models` takes it.
 
     Raises:
-        ConfigError: an option, a dimension or a policy is invalid.
+        ConfigError: a dimension or a policy is invalid.
         ModelError: a model cannot be loaded.
         DataError: a task's data cannot be loaded, or an example is longer than a model's context.
     """
     from chaintune.gate import read_policy
-    from chaintune.logs.options import compare_options
     from chaintune.runs.scoring import scored_models
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    how = dict(arguments)
-    out = how.pop("out", None)
-    policy, store, test = (how.pop(name, None) for name in ("policy", "store", "test"))
-    run = RunOptions(
-        how.pop("executor", "local"),
-        how.pop("address", None),
-        watch=how.pop("watch", None),
-        serving=how.pop("serving", AS_USUAL),
-        allow=_allowing(how.pop("max_requests", None)),
-    )
-    scoring = {name: how.pop(name) for name in _SCORING if name in how}
-    scoring |= {"server_logs": None if out is None else Path(out).absolute() / SERVER_LOGS}
-    sample_seed, chat = how.pop("sample_seed", 0), how.pop("chat", "auto")
     budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
-    options = compare_options(how)
     if chat not in RUN_MODES:
         raise ConfigError(f"chat '{chat}': {nearest(chat, RUN_MODES)}")
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
     check_dimensions(options.by, loaded)
     check_budgets(budgets, loaded, options)
-    return options, budgets, loaded, scored_models(models, loaded, open_store(store), run, **scoring)
+    run = RunOptions(executor, address, watch=watch, serving=serving, allow=_allowing(max_requests))
+    logs = None if out is None else Path(out).absolute() / SERVER_LOGS
+    return budgets, loaded, scored_models(models, loaded, open_store(store), run, server_logs=logs, **how)
 
 
 def _allowing(max_requests: int | None) -> "Callable[[Sequence[ServerWork]], None] | None":
@@ -369,7 +395,7 @@ def _allowing(max_requests: int | None) -> "Callable[[Sequence[ServerWork]], Non
     return None if max_requests is None else partial(check_requests, most=max_requests)
 
 
-def lenient_options(options: "CompareOptions", policy: "Policy | None") -> "CompareOptions":
+def lenient_options(options: CompareOptions, policy: "Policy | None") -> CompareOptions:
     """The options without dimensions that must be there: examples that were drawn need not bear one that a task has."""
     return replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
 
@@ -404,7 +430,7 @@ def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: 
     return [way for task in sampled for way in asked(task, chat)]
 
 
-def check_budgets(policy: "Policy | None", tasks: Sequence[Task], options: "CompareOptions") -> None:
+def check_budgets(policy: "Policy | None", tasks: Sequence[Task], options: CompareOptions) -> None:
     """Refuse budgets in another unit than the scores of their task, before anything is computed.
 
     Raises:

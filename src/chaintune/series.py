@@ -4,48 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any
 
 from chaintune.arguments import NAMES, PATH, taking
 from chaintune.auditing import lenient_options, scored, with_public_caution, write_folder
 from chaintune.errors import ConfigError
 from chaintune.files.names import file_names, told_apart
+from chaintune.forgetting.pairing import OnMissing
 from chaintune.forgetting.power import OnDraw
-from chaintune.logs.options import CompareArguments
+from chaintune.logs.options import CompareOptions, Crossing, Metrics, compare_options
 from chaintune.records import Scores, Series, Task
-from chaintune.scoring.backends import Serving
+from chaintune.records.amounts import USUAL_MARGIN
+from chaintune.scoring.backends import AS_USUAL, DEFAULT, Serving
+from chaintune.stats import Adjustment, Reference
 from chaintune.study.serve import Serve, ServeArgument
 from chaintune.tasks import Size
 from chaintune.tasks.chat import RunMode
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy, PolicyOn
-    from chaintune.logs.options import CompareOptions
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
-
-
-class AuditArguments(CompareArguments, total=False):
-    """Every keyword argument of `chaintune.audit` but for the tasks."""
-
-    policy: "Policy | Path | str | None"
-    test: Size | Mapping[str, Size]
-    chat: RunMode
-    sample_seed: int
-    metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
-    precision: str
-    backend: str
-    devices: int
-    store: "Store | Path | str | None"
-    out: Path | str | None
-    executor: str
-    address: str | None
-    watch: "Watcher | None"
-    trust_remote_code: bool
-    allow_unused: Sequence[str]
-    serve: ServeArgument
-    serving: Serving
-    max_requests: int | None
 
 
 @taking(
@@ -64,15 +43,47 @@ class AuditArguments(CompareArguments, total=False):
     address=str,
     serve=(str, Mapping, Serve),
 )
-def audit_series(
+def audit_series(  # noqa: D417 - the others are those of `audit`
     models: Mapping[str, str | Path] | Sequence[str | Path],
     *,
     tasks: Task | str | Sequence[Task | str],
     against_first: bool = False,
     policy_on: "PolicyOn | None" = None,
-    **how: Unpack[AuditArguments],
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
+    policy: "Policy | Path | str | None" = None,
+    test: Size | Mapping[str, Size] = None,
+    sample_seed: int = 0,
+    chat: RunMode = "auto",
+    metric: Metrics = None,
+    precision: str = "auto",
+    backend: str = DEFAULT,
+    devices: int = 1,
+    store: "Store | Path | str | None" = None,
+    out: Path | str | None = None,
+    executor: str = "local",
+    address: str | None = None,
+    watch: "Watcher | None" = None,
+    trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
+    serve: ServeArgument = None,
+    serving: Serving = AS_USUAL,
+    max_requests: int | None = None,
 ) -> Series:
     """The forgetting along several models: each is scored once, and compared with the one before it and with the first.
+
+    All other arguments are those of `audit`.
 
     Args:
         models: name -> model, in order; or models alone, whose names are then what tells them apart.
@@ -80,7 +91,6 @@ def audit_series(
         against_first: they are rivals: each is compared with the first one only.
         policy_on: `last` judges the last model against the first; `each` every step as well, the worst answer being
             that of all; None is `each` of rivals, else `last`.
-        **how: as `audit` takes them.
 
     Raises:
         ConfigError: an option, a dimension or a policy is invalid, or there are fewer than three models.
@@ -94,18 +104,29 @@ def audit_series(
     )
     if len(named) < 3:
         raise ConfigError(f"models: expected three or more, got {len(named)}; `audit` takes two")
-    options, budgets, loaded, made = scored({name: str(model) for name, model in named.items()}, tasks, how)
+    options = compare_options(
+        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
+        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
+        power=power, metric=metric,
+    )  # fmt: skip
+    how: dict[str, Any] = {
+        "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "store": store, "out": out,
+        "executor": executor, "address": address, "watch": watch, "serving": serving, "max_requests": max_requests,
+        "precision": precision, "backend": backend, "devices": devices, "trust_remote_code": trust_remote_code,
+        "allow_unused": allow_unused, "serve": serve,
+    }  # fmt: skip
+    budgets, loaded, made = scored({name: str(model) for name, model in named.items()}, tasks, options, **how)
     series = series_of_scores(
         made.scores, options, budgets, tasks=loaded, against_first=against_first, policy_on=policy_on
     )
-    if (out := how.get("out")) is not None:
+    if out is not None:
         write_series(series, Path(out), tasks=loaded)
     return series
 
 
 def series_of_scores(
     scores: Mapping[str, Mapping[str, Scores]],
-    options: "CompareOptions",
+    options: CompareOptions,
     policy: "Policy | None",
     *,
     tasks: Sequence[Task],
@@ -150,22 +171,7 @@ def write_series(series: Series, folder: Path, *, tasks: Sequence[Task] = (), co
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
-    from chaintune.report.page import Step, step_name
-
     width = len(str(len(series.scores)))
     names = file_names([f"{place:0{width}}-{name}" for place, name in enumerate(series.scores, start=1)], "")
-    write_folder(
-        folder,
-        dict(zip([f"scores/{name}" for name in names], series.scores.values(), strict=True)),
-        series.comparisons,
-        series.gate,
-        [
-            Step(
-                step_name(one.task, one.start, one.end),
-                *(series.scores[side][one.task] for side in (one.start, one.end)),
-            )
-            for one in series.comparisons
-        ],
-        tasks=tasks,
-        command=command,
-    )
+    folders = [f"scores/{name}" for name in names]
+    write_folder(series, folder, dict(zip(folders, series.scores.values(), strict=True)), tasks=tasks, command=command)

@@ -12,7 +12,8 @@ from chaintune.plan.nodes import MEASUREMENT_FILE, StageNode
 from chaintune.records import ALL_SEEDS, ResultRow
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
-from chaintune.runs.session import Session, StudyResults
+from chaintune.results import StudyResults
+from chaintune.runs.session import Session
 from chaintune.scoring.reading import read_scores
 from tests.integration.conftest import Smoke, checkpoints, scores
 

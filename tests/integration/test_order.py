@@ -12,7 +12,8 @@ import yaml
 from chaintune import Study
 from chaintune.cli import main
 from chaintune.errors import ConfigError
-from chaintune.runs.ordering import PredictedOrders, predict_orders
+from chaintune.results import PredictedOrders
+from chaintune.runs.ordering import predict_orders
 from chaintune.store.address import open_store
 from tests import tiny
 

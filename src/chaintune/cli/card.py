@@ -15,8 +15,6 @@ from chaintune.errors import ConfigError, DataError, nearest
 if TYPE_CHECKING:
     from chaintune.records import Comparison, ResultRow
 
-SECTION = "forgetting"
-
 Sources = Annotated[
     list[Path],
     typer.Argument(
@@ -69,18 +67,19 @@ def card(
     With --into the section replaces that of an earlier time, and the rest of the file stays as it is. Nothing is sent
     anywhere.
     """
+    from chaintune.report.card import FORGETTING
     from chaintune.report.model_index import model_index
     from chaintune.report.readme import merged
 
     new_card = _card(sources, compare_flags, checkpoint, before)
     folder = card_flags.into.resolve().parent.name if card_flags.into else "model"
     index = model_index(card_flags.name or folder, new_card.rows, level=new_card.level)
-    text = merged("", name=SECTION, section=new_card.section, index=index, where="the card")
+    text = merged("", name=FORGETTING, section=new_card.section, index=index, where="the card")
     if card_flags.out:
         _write(card_flags.out, text)
     if card_flags.into:
         old = _read(card_flags.into)
-        new = merged(old, name=SECTION, section=new_card.section, index=index, where=str(card_flags.into))
+        new = merged(old, name=FORGETTING, section=new_card.section, index=index, where=str(card_flags.into))
         if new == old:
             echo(f"{card_flags.into} says so already")
         else:

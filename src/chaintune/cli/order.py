@@ -43,21 +43,24 @@ def order(
     run_flags.check()
     wish = Study.from_yaml(study, overrides or ())
     wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
-    from chaintune.cli.display import print_tables  # what is wrong with the file is said before all this is loaded
+    from chaintune import api  # what is wrong with the file is said before all this is loaded
+    from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.orders import order_tables, order_words
-    from chaintune.runs.ordering import predict_orders
-    from chaintune.store.address import open_store
 
     folder = out or Path("runs") / f"{wish.name}-order"
-    predicted = predict_orders(
+    predicted = api.order(
         wish,
-        open_store(run_flags.store),
         folder,
-        run_flags.options(),
         verify=verify,
         examples=examples,
-        trust_remote_code=run_flags.trust_remote_code,
+        store=run_flags.store,
+        executor=run_flags.executor,
+        address=run_flags.address,
+        watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
+        trust_remote_code=run_flags.trust_remote_code,
+        serving=run_flags.serving,
+        allow=run_flags.allowance,
     )
     if as_json:
         echo(json.dumps(predicted.to_dict(), indent=2))

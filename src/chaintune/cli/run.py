@@ -3,12 +3,17 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaintune.cli.amounts import read_size
+from chaintune.cli.amounts import read_size, size_shown
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import MaxStore, Out, Overrides, RunFlags, StudyFile
 from chaintune.cli.output import echo
+from chaintune.errors import number_of
+
+if TYPE_CHECKING:
+    from chaintune.plan.plan import Plan
+    from chaintune.store.store import Store
 
 
 @expand_dataclasses
@@ -51,6 +56,26 @@ def run(
         echo(f"\n{sentence}")
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
     echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
+    echo(_weights(session.plan, session.store, folder))
     for result in results.outcome.of("failed"):
         echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
     return 0 if results.outcome.complete else 2
+
+
+def _weights(plan: "Plan", store: "Store", folder: Path) -> str:
+    """Which checkpoints are kept, where, and what keeps others."""
+    from chaintune.records import chain_label
+    from chaintune.store.store import hidden
+
+    kept = {node.key: entry for node in plan.stages if (entry := store.peek("stage", node.key))}
+    if not kept:
+        return (
+            f"no weights are kept (keep: {plan.keep}); keep: final in the study file keeps those at the ends of chains"
+        )
+    last = next(node for node in reversed(plan.stages) if node.key in kept)
+    size, ends = size_shown(sum(entry.size_bytes for entry in kept.values())), len(plan.final_keys)
+    fewer = f"; keep: final would keep {ends} of them" if plan.keep == "all" and ends < len(kept) else ""
+    return (
+        f"weights of {number_of(len(kept), 'checkpoint')} lie in {hidden(store.address)}, {size}{fewer}: "
+        f'chaintune store path "{chain_label(last.chain)}" --run {folder}'
+    )

@@ -1,6 +1,6 @@
 """`chaintune store`: size and integrity of finished work, and removing it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaintune.cli.amounts import read_size, read_span, size_shown
-from chaintune.cli.options import StoreRoot
+from chaintune.cli.options import RemoteCode, StoreRoot
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, StoreError, number_of
+from chaintune.records.checkpoint import BASE
 
 if TYPE_CHECKING:
+    from chaintune.results import StudyResults
     from chaintune.store.inventory import Damaged
     from chaintune.store.store import Entry, Store
 
@@ -27,14 +29,35 @@ Kinds = Annotated[
     list[str] | None, typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat for more.")
 ]
 
+Chain = Annotated[str, typer.Argument(metavar="CHAIN", help="As results name it: 'bbq>csqa'.", show_default=False)]
+Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The --out folder of the run.", show_default=False)]
+Base = Annotated[str | None, typer.Option("--base", metavar="PART", help="Of several base models: which.")]
+VariantPart = Annotated[
+    str | None, typer.Option("--variant", metavar="PART", help="Of several variants: any part of one's name.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of several seeds: which.")]
+
 
 @store.command("ls")
 def list_entries(
     root: StoreRoot = None,
     kinds: Kinds = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="Every entry, the oldest first, not only sums.")] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="The checkpoints of this run, by their chains.", show_default=False),
+    ] = None,
 ) -> None:
-    """List what a store holds: how many entries of each kind, and their size."""
+    """List what a store holds: how many entries of each kind, and their size; with --run a run's checkpoints by name.
+
+    For example:
+
+    chaintune store ls --run runs/study
+    """
+    if run is not None:
+        for line in _of_run(run, root):
+            echo(line)
+        return
     from chaintune.store.inventory import inventory
     from chaintune.store.manifest import TIMES_MADE
 
@@ -47,6 +70,53 @@ def list_entries(
     echo(_sum("total", entries))
     if again := sum(entry.info.get(TIMES_MADE, 1) - 1 for entry in entries):
         echo(f"{again} more were made by one machine while another made the same")
+
+
+@store.command()
+def path(
+    chain: Chain,
+    run: Run,
+    root: StoreRoot = None,
+    base: Base = None,
+    variant: VariantPart = None,
+    seed: Seed = None,
+) -> None:
+    """Print the folder of a checkpoint of a run: a model, or an adapter, as transformers and PEFT read them.
+
+    For example:
+
+    chaintune store path "bbq>csqa" --run runs/study
+    """
+    results = _results(run, root)
+    echo(str(results.checkpoint(chain, base=base, variant=variant, seed=seed).path))
+
+
+@store.command()
+def export(
+    chain: Chain,
+    run: Run,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder.", show_default=False)],
+    root: StoreRoot = None,
+    base: Base = None,
+    variant: VariantPart = None,
+    seed: Seed = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Fold an adapter into its base.")] = False,
+    trust_remote_code: RemoteCode = False,
+) -> None:
+    """Write a checkpoint of a run into a folder that can be handed on, with a model card.
+
+    An adapter is written alone where its base has a Hub id, or a path that can be seen from the folder; else the whole
+    model is. No path of this machine is in it.
+
+    For example:
+
+    chaintune store export "bbq>csqa" --run runs/study --to my-model
+    """
+    from chaintune.export import export as write
+
+    results = _results(run, root)
+    checkpoint = results.checkpoint(chain, base=base, variant=variant, seed=seed)
+    echo(write(results, checkpoint, to, whole=whole, trust_remote_code=trust_remote_code))
 
 
 @store.command()
@@ -118,6 +188,30 @@ def _opened(address: str | None) -> "Store":
     if not is_url(place) and not Path(place).is_dir():
         raise StoreError(f"{hidden(place)}: no such store; name one with --store or CHAINTUNE_STORE")
     return open_store(place)
+
+
+def _results(run: Path, address: str | None) -> "StudyResults":
+    """The results of a run that has checkpoints, with an open store."""
+    from chaintune.finished import load
+    from chaintune.results import Mitigations, StudyResults
+
+    loaded = load(run, store=_opened(address))
+    loaded = loaded.results if isinstance(loaded, Mitigations) else loaded
+    if not isinstance(loaded, StudyResults):
+        raise ConfigError(f"--run {run}: no checkpoint was trained there; expected the --out folder of a study")
+    return loaded
+
+
+def _of_run(run: Path, address: str | None) -> Iterator[str]:
+    """A line for each checkpoint of a run: its name, its size where its weights are kept, its key."""
+    results, opened = _results(run, address), _opened(address)
+    known = [one for one in results.checkpoints() if one.chain != BASE]
+    width = max((len(one.title) for one in known), default=0)
+    several = len({one.base for one in known}) > 1
+    for one in known:
+        entry = opened.peek("stage", one.key)
+        size = size_shown(entry.size_bytes) if entry else "not kept"
+        yield f"{one.title:<{width}}  {size:>9}  {one.key[:12]}{f'  {one.base}' if several else ''}"
 
 
 def _line(entry: "Entry") -> str:

@@ -121,3 +121,20 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         margin=limits.margin,
         reason=reason,
     )
+
+
+def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: bool) -> str:
+    """The chain whose model is written: the choice's, else, if the best is wanted, that with the largest recovery.
+
+    Args:
+        choice: of the doses tested.
+        rows: of the results.
+        best: write one even if no dose reaches the target.
+    """
+    if choice.chosen or not best:
+        return choice.chosen
+    recovery = {
+        row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested
+    }
+    known = {chain: value for chain, value in recovery.items() if value == value}
+    return max(known, key=lambda chain: known[chain], default="")

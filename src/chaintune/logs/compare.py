@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
 
 import pyarrow.compute as pc
 
@@ -15,33 +14,72 @@ from chaintune.forgetting.agreement import agreement
 from chaintune.forgetting.compare import Compared, compare_scores, in_one_family
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
+from chaintune.forgetting.pairing import OnMissing
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
-from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
+from chaintune.logs.options import CompareOptions, Crossing, Metrics, compare_options
 from chaintune.logs.sides import Logged, Sides, read_series, read_sides, shared
 from chaintune.records import Comparison, Estimate, Series
+from chaintune.records.amounts import USUAL_MARGIN
+from chaintune.stats import Adjustment, Reference
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 3
 
 
-def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comparison:
+def compare(
+    before: Logged,
+    after: Logged,
+    *,
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
+    task: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
+    metric: Metrics = None,
+    filter: str | None = None,  # noqa: A002 - as readers call it
+    scale: tuple[float, float] = (0.0, 1.0),
+    reader: str | None = None,
+) -> Comparison:
     """Forgetting between two checkpoints on one task, overall and for each group of the dimensions in `by`.
 
     Args:
         before: what the earlier checkpoint scored: scores of a task or a list of several tasks', a frame with the
             columns `id` and `score`, or the path of a score file, of a table, or of another harness's log.
         after: the same of the later checkpoint.
-        **options: how to compare: `by` (dimensions whose groups are compared; `a x b` crosses two), `also_by` (those
-            that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
-            `reference` (`overall` or `rest`), `adjust` (`minp`, `holm` or `bh`), `resamples` 10000, `seed` 0,
-            `on_missing` (`error`; `intersect`, and verdicts count what lacks a score at its best and at its worst;
-            `drop`, and it is taken to be missing at random), `force`, `chosen_of` (how many checkpoints the later one
-            was chosen of by these scores), `power` (simulate comparisons like this one, up to a few minutes); see
-            `logs.options.CompareOptions`. How to read: `task`, `columns`
-            (`{"id": "qid"}`), `cluster`, `metric` (one, or a list whose first decides; or task -> either), `filter`,
-            `scale` (worst and best), `reader`; see `ReadOptions`.
+        by: dimensions whose groups are compared; `a x b` crosses two.
+        also_by: the same of dimensions that no task need have.
+        intersections: pairs of dimensions, each the same as `a x b` in `by`.
+        reference: what biased forgetting is relative to, the `overall` forgetting or that of the `rest`.
+        level: of the intervals; `1 - level` is the error rate of a verdict.
+        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`.
+        adjust: correction for several groups of a dimension: `minp`, `holm` or `bh`.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws.
+        on_missing: `error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`,
+            and it is taken to be missing at random.
+        force: compare what is not comparable, and have the result say so.
+        chosen_of: how many checkpoints the later one was chosen of by these very scores.
+        power: simulate comparisons like this one, up to a few minutes, to tell how often they show a loss.
+        task: the only one to read, or several.
+        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`.
+        cluster: the field that says which examples are not independent.
+        metric: which score, where a log has several: one, or a list whose first decides, or task -> either.
+        filter: whose answers, where a log holds those of several.
+        scale: the worst and the best score there can be.
+        reader: name of the log reader; None tells by the file.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist.
@@ -49,36 +87,115 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    comparisons = compare_all(before, after, **options)
+    comparisons = compare_all(
+        before, after,
+        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
+        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
+        power=power, task=task, columns=columns, cluster=cluster, metric=metric, filter=filter, scale=scale,
+        reader=reader,
+    )  # fmt: skip
     if len(comparisons) > 1:
         names = ", ".join(comparison.task for comparison in comparisons)
         raise DataError(f"there are {len(comparisons)} tasks, name one as task=: {names}")
     return comparisons[0]
 
 
-def compare_all(before: Logged, after: Logged, **options: Unpack[Arguments]) -> list[Comparison]:
+def compare_all(
+    before: Logged,
+    after: Logged,
+    *,
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
+    task: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
+    metric: Metrics = None,
+    filter: str | None = None,  # noqa: A002 - as readers call it
+    scale: tuple[float, float] = (0.0, 1.0),
+    reader: str | None = None,
+) -> list[Comparison]:
     """One comparison for each task that both have; for the arguments see `compare`.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist.
         DataError: a log cannot be read, or the two are not comparable.
     """
-    checked = compare_options(options)
-    return compare_sides(read_sides(before, after, checked), checked)
+    options = compare_options(
+        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
+        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
+        power=power, task=task, columns=columns, cluster=cluster, metric=metric, filter=filter, scale=scale,
+        reader=reader,
+    )  # fmt: skip
+    return compare_sides(read_sides(before, after, options), options)
 
 
 @taking(checkpoints=(Mapping, Sequence))
 def compare_series(
-    checkpoints: Mapping[str, Logged] | Sequence[Logged], *, against_first: bool = False, **options: Unpack[Arguments]
+    checkpoints: Mapping[str, Logged] | Sequence[Logged],
+    *,
+    against_first: bool = False,
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
+    task: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
+    metric: Metrics = None,
+    filter: str | None = None,  # noqa: A002 - as readers call it
+    scale: tuple[float, float] = (0.0, 1.0),
+    reader: str | None = None,
 ) -> Series:
     """Forgetting along several checkpoints: from each to the next, and from the first to each later one.
+
+    The options are those of `compare`; of several tasks all are compared. `chosen_of` is about the last checkpoint, of
+    rivals about each, and `power` is simulated for each pair.
 
     Args:
         checkpoints: name -> what it scored, in order, each as `compare` takes it; or these alone, whose names are then
             what tells their paths apart.
         against_first: they are rivals: each is compared with the first one only.
-        **options: as `compare` takes them; of several tasks all are compared. `chosen_of` is about the last checkpoint,
-            of rivals about each, and `power` is simulated for each pair.
+        by: dimensions whose groups are compared; `a x b` crosses two.
+        also_by: the same of dimensions that no task need have.
+        intersections: pairs of dimensions, each the same as `a x b` in `by`.
+        reference: what biased forgetting is relative to, the `overall` forgetting or that of the `rest`.
+        level: of the intervals; `1 - level` is the error rate of a verdict.
+        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`.
+        adjust: correction for several groups of a dimension: `minp`, `holm` or `bh`.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws.
+        on_missing: `error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`,
+            and it is taken to be missing at random.
+        force: compare what is not comparable, and have the result say so.
+        chosen_of: how many checkpoints the later one was chosen of by these very scores.
+        power: simulate comparisons like this one, up to a few minutes, to tell how often they show a loss.
+        task: the only one to read, or several.
+        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`.
+        cluster: the field that says which examples are not independent.
+        metric: which score, where a log has several: one, or a list whose first decides, or task -> either.
+        filter: whose answers, where a log holds those of several.
+        scale: the worst and the best score there can be.
+        reader: name of the log reader; None tells by the file.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist, or fewer than three checkpoints.
@@ -91,8 +208,13 @@ def compare_series(
     )
     if len(named) < 3:
         raise ConfigError(f"checkpoints: expected three or more, got {len(named)}; `compare` takes two")
-    checked = compare_options(options)
-    return Series(tuple(compare_pairs(read_series(named, checked, against_first=against_first), checked)))
+    options = compare_options(
+        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
+        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
+        power=power, task=task, columns=columns, cluster=cluster, metric=metric, filter=filter, scale=scale,
+        reader=reader,
+    )  # fmt: skip
+    return Series(tuple(compare_pairs(read_series(named, options, against_first=against_first), options)))
 
 
 def _names(checkpoints: Sequence[Logged]) -> list[str]:

@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
-from typing import Any, Literal, TypedDict
+from typing import Any, TypeAlias
 
 from chaintune.arguments import check_argument
-from chaintune.errors import ConfigError, nearest
+from chaintune.errors import ConfigError
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing
+from chaintune.records.amounts import USUAL_MARGIN
 from chaintune.records.choice import BALANCED
 from chaintune.records.crossing import joined, parts_of
 from chaintune.records.results import MOST_RESAMPLES
+from chaintune.stats import Adjustment, Reference
 
 Crossing = tuple[str, str]
+# One, or a list whose first decides, for all tasks or task -> either.
+Metrics: TypeAlias = "str | Sequence[str] | Mapping[str, str | Sequence[str]] | None"
 # Checkpoints that one is chosen of, and draws beyond the ends of an interval that these are read from.
 _MOST = 1_000
 _BEYOND = 10
@@ -173,72 +177,53 @@ class CompareOptions:
         return [parts_of(text) for text in (*self.by, *self.also_by)]
 
 
-class CompareArguments(TypedDict, total=False):
-    """Keyword arguments for how scores are compared; see `CompareOptions` and `forgetting.options.Inference`.
-
-    `intersections` are pairs of dimensions, each the same as `a x b` in `by`.
-    """
-
-    by: str | Sequence[str]
-    also_by: str | Sequence[str]
-    intersections: Sequence[Crossing]
-    reference: Literal["overall", "rest"]
-    level: float
-    resamples: int
-    seed: int
-    adjust: Literal["minp", "holm", "bh"]
-    on_missing: OnMissing
-    margin: float | str
-    force: bool
-    chosen_of: int
-    power: bool
-
-
-class ReadArguments(TypedDict, total=False):
-    """Keyword arguments for how logs are read; see `ReadOptions`."""
-
-    columns: Mapping[str, str]
-    cluster: str | None
-    metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
-    filter: str | None
-    task: str | Sequence[str] | None
-    scale: tuple[float, float]
-    reader: str | None
-
-
-class Arguments(CompareArguments, ReadArguments):
-    """Every keyword argument of `chaintune.compare`."""
-
-
-def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
-    """The options that keyword arguments name.
-
-    Args:
-        arguments: as `Arguments` has them, not checked yet.
+def compare_options(
+    *,
+    by: str | Sequence[str] = (),
+    also_by: str | Sequence[str] = (),
+    intersections: Sequence[Crossing] = (),
+    reference: Reference = "overall",
+    level: float = 0.95,
+    margin: float | str = USUAL_MARGIN,
+    adjust: Adjustment = "minp",
+    resamples: int = 10_000,
+    seed: int = 0,
+    on_missing: OnMissing = "error",
+    force: bool = False,
+    chosen_of: int = 1,
+    power: bool = False,
+    task: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
+    metric: Metrics = None,
+    filter: str | None = None,  # noqa: A002 - as readers call it
+    scale: tuple[float, float] = (0.0, 1.0),
+    reader: str | None = None,
+) -> CompareOptions:
+    """The options that the keyword arguments of `chaintune.compare` name, checked.
 
     Raises:
-        ConfigError: an argument that does not exist, or an invalid value.
+        ConfigError: an invalid value.
     """
-    known = Arguments.__annotations__
-    for name in sorted(arguments.keys() - known.keys()):
-        raise ConfigError(f"option '{name}': {nearest(name, known)}")
-    rest = dict(arguments)
-    inference = Inference(**{part.name: rest.pop(part.name) for part in fields(Inference) if part.name in rest})
-    tasks = rest.pop("task", None)
-    read = {name: rest.pop(name) for name in ReadArguments.__annotations__ if name in rest}
-    if (metric := read.pop("metric", None)) is not None:
-        by_task = metric if isinstance(metric, Mapping) else {"": metric}
-        read |= metric_options({task: names_of("metric", named) for task, named in by_task.items()})
-    crossed = [joined(*pair) for pair in _pairs(rest.pop("intersections", ()))]
+    by_task = metric if isinstance(metric, Mapping) else {} if metric is None else {"": metric}
+    crossed = [joined(*pair) for pair in _pairs(intersections)]
     return CompareOptions(
-        by=(*names_of("by", rest.pop("by", ())), *crossed),
-        also_by=names_of("also_by", rest.pop("also_by", ())),
-        on_missing=rest.pop("on_missing", "error"),
-        force=rest.pop("force", False),
-        chosen_of=rest.pop("chosen_of", 1),
-        power=rest.pop("power", False),
-        read=ReadOptions(tasks=() if tasks is None else names_of("task", tasks), **read),
-        inference=inference,
+        by=(*names_of("by", by), *crossed),
+        also_by=names_of("also_by", also_by),
+        on_missing=on_missing,
+        force=force,
+        chosen_of=chosen_of,
+        power=power,
+        read=ReadOptions(
+            columns={} if columns is None else columns,
+            cluster=cluster,
+            filter=filter,
+            tasks=() if task is None else names_of("task", task),
+            scale=scale,
+            reader=reader,
+            **metric_options({task: names_of("metric", named) for task, named in by_task.items()}),
+        ),
+        inference=Inference(level, resamples, seed, adjust, reference, margin),
     )
 
 

@@ -8,13 +8,14 @@ from chaintune.errors import require
 from chaintune.records.comparison import Comparison
 from chaintune.records.gate import Gate
 from chaintune.records.scores import Scores
+from chaintune.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 
-class Compared:
+class Compared(Shown):
     """Comparisons and what a policy says of them, as data and as tables."""
 
     __slots__ = ()

@@ -12,6 +12,7 @@ from chaintune.records.labels import PeopleLabels
 from chaintune.records.metrics import Direction
 from chaintune.records.power import SimulatedPower
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict, outcomes_type
+from chaintune.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +198,7 @@ class Divergence:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """Two checkpoints on the same examples of one task: what was forgotten, and who was. A view of result rows.
 
     Attributes:

@@ -12,6 +12,10 @@ BY_GROUPS: tuple[Who, ...] = ("balanced", "targeted")
 BY_SCORES: tuple[Who, ...] = ("targeted", "hardest", "most_forgotten", "representative")
 
 
+# Stands in a chain's name for whatever happened between two checkpoints that exist already; no task can be named so.
+LATER = "(later)"
+
+
 @dataclass(frozen=True, slots=True)
 class MitigationRef:
     """The chain without the mitigation that a mitigated checkpoint is compared with, and on which tasks.

@@ -1,7 +1,10 @@
 """Sections of a model card: what was forgotten, by whom, what was replayed, and what that brought back."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import yaml
 
 from chaintune.forgetting.recommend import highest_prices
 from chaintune.records import Limits, Recommendation, ResultRow
@@ -19,6 +22,7 @@ from chaintune.report.results import Results
 from chaintune.report.tables import group_tables, result_tables
 from chaintune.report.words import definition, summary
 
+FORGETTING = "forgetting"
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
 _SCOPE = (
     "These numbers speak about these checkpoints and the examples they were measured on, not about the task as such, "
@@ -109,6 +113,40 @@ def model_card(
     name = after.rstrip("/").rpartition("/")[2]
     index = model_index(name, own, level=level)
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
+
+
+def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name: str, base: str, adapter: bool) -> str:
+    """The README of a checkpoint of a study that is handed on.
+
+    Args:
+        results: of the study.
+        about: base, chain, variant and seed of the checkpoint.
+        name: of the folder.
+        base: what an adapter calls its base, a Hub id or a path seen from the folder; empty of a whole model.
+        adapter: whether it is an adapter alone.
+    """
+    of, chain, variant, seed = about
+    alike = [row for row in results.rows if row.base == of and row.variant in (variant, "")]
+    own = [row for row in alike if row.chain == chain]
+    front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "tags": ["chaintune"]}
+    # The Hub knows no folders.
+    front |= {"base_model": base.partition("@")[0]} if base and not base.startswith(".") else {}
+    what = f"An adapter on {_code(base)}" if adapter else "A model"
+    where = " (a path seen from this folder: hand the base on too, or name it by its Hub id)"
+    steps = ", then ".join(own[0].steps) if own and own[0].steps else chain
+    beside = "".join(f", {part}" for part in (variant, f"seed {seed}" if seed else "") if part)
+    text = (
+        f"{what}{where if adapter and base.startswith('.') else ''}: {escape(of)} tuned on {escape(steps)}"
+        f"{escape(beside)}, by chaintune."
+    )
+    head = f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n# {escape(name)}\n\n{text}\n"
+    section = forgetting_section(replace(results, rows=alike), chain=chain)
+    index = model_index(name, own, level=results.level)
+    return merged(head, name=FORGETTING, section=section, index=index, where="README.md")
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', '')}`"
 
 
 def _nested(table: Table) -> str:

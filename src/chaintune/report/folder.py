@@ -1,27 +1,31 @@
 """The report in a folder: Markdown, one HTML page, and its figures as files."""
 
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chaintune.errors import DataError
+from chaintune.errors import ChaintuneError, DataError
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
 from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
 from chaintune.records.answers import Outcome
-from chaintune.report.comparison import comparison_json
+from chaintune.report.comparison import comparison_json, read_comparisons
 from chaintune.report.external import EXTERNAL
 from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
+from chaintune.results import RESOLVED
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PAGE = "report.html"
+_LOG = logging.getLogger(__name__)
+
+PAGE, RESULTS, COMPARISON = "report.html", "results.parquet", "comparison.json"
 ANEW = "run the study again, which computes nothing twice"
 _TEXT_OF_TASK = ("role", "version", "source", "licence", "train_digest", "test_digest")
 _PROVENANCE = {
@@ -50,13 +54,19 @@ def read_rows(path: Path) -> list[ResultRow]:
         return [_row(row) for row in _typed(read_parquet(path)).to_pylist()]
 
 
-def read_results(folder: Path) -> Results:
-    """The results of a run in its `--out` folder.
+def read_results(folder: Path, rows: Sequence[ResultRow] | None = None) -> Results:
+    """The results of a run in its `--out` folder: a study's, a mitigation's, or an audit's.
+
+    Args:
+        folder: of the run.
+        rows: of a study, where they were read before.
 
     Raises:
         DataError: the folder holds no results.
     """
-    rows = read_rows(folder / "results.parquet")
+    if (folder / COMPARISON).is_file() and not (folder / RESULTS).is_file():
+        return Results.of(*read_comparisons(folder / COMPARISON))
+    rows = read_rows(folder / RESULTS) if rows is None else rows
     provenance = read_provenance(folder)
     limits, level = _limits(folder / "results.json")
     title = f"Forgetting in the study {provenance['study']}"
@@ -110,11 +120,33 @@ def write_report(
         if results.comparisons:
             gate = results.gate.to_dict() if results.gate else None
             content = comparison_json(results.comparisons, gate) + "\n"
-            write_bytes(folder / "comparison.json", content.encode(), durable=False)
+            write_bytes(folder / COMPARISON, content.encode(), durable=False)
         figures = result_figures(results)
         page = results_page(results, figures=figures, steps=steps, tasks=tasks)
         write_bytes(folder / PAGE, render(page, save(figures, folder / "figures")).encode(), durable=False)
     return text
+
+
+def tasks_of(folder: Path) -> dict[str, Task]:
+    """The tasks of a study's run whose data can be loaded again; what cannot is told."""
+    from chaintune.study.study import Study
+    from chaintune.study.task_spec import both_ways, load_spec
+
+    loaded: dict[str, Task] = {}
+    if not (folder / RESOLVED).is_file():
+        return loaded
+    try:
+        read = Study.from_yaml(folder / RESOLVED)
+    except ChaintuneError as error:
+        _LOG.warning("the page has ids instead of texts: %s", error)
+        return loaded
+    for name, spec in read.tasks.items():
+        try:
+            loaded[name] = load_spec(name, spec, chat=read.chat, allow_overlap=read.allow_overlap)
+            loaded |= both_ways({name: loaded[name]}, read.tasks, read.chat)
+        except ChaintuneError as error:
+            _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
+    return loaded
 
 
 def _limits(path: Path) -> tuple[Limits, float]:

@@ -9,7 +9,7 @@ from chaintune.report.cells import Table
 
 if TYPE_CHECKING:
     from chaintune.forgetting.orders import OrderScores
-    from chaintune.runs.ordering import PredictedOrders
+    from chaintune.results import PredictedOrders
 
 _MOST_SHOWN = 12
 _NOTE = (

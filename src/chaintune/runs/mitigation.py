@@ -1,10 +1,9 @@
 """A mitigation of two checkpoints that exist already: planned, run and stored as a study is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel
@@ -14,50 +13,14 @@ from chaintune.models import load, merge_adapter, save
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.branches import Branch, added_stage, resolved
 from chaintune.plan.graph import Family
-from chaintune.records import Chain, ChainStep, MitigationRef, Recommendation, ResultRow, Task, chain_label
-from chaintune.runs.session import Session, StudyResults, prepare
+from chaintune.records import Chain, ChainStep, MitigationRef, Task, chain_label
+from chaintune.records.mitigations import LATER
+from chaintune.runs.session import Session, prepare
 from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.store.store import Store
 from chaintune.study.mitigations import MitigationItem
 from chaintune.study.study import Study
 from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-
-# Stands in a chain's name for whatever happened between the two checkpoints; no task can be named so.
-LATER = "(later)"
-
-
-@dataclass(frozen=True, slots=True)
-class Mitigations:
-    """The results of replaying a lost task, and the model that was written.
-
-    Attributes:
-        results: of every dose, as a study's.
-        choice: the recommended dose, or that none is.
-        written: chain of the model that was written; empty when none was.
-        model: its folder; None when none was written.
-    """
-
-    results: StudyResults
-    choice: Recommendation
-    written: str
-    model: Path | None
-
-    def to_polars(self) -> "pl.DataFrame":
-        """Every row as a table."""
-        return self.results.to_polars()
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The same for pandas."""
-        return self.results.to_pandas()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The choice and every row as plain data."""
-        model = str(self.model) if self.model else None
-        return {"choice": self.choice.to_dict(), "model": model, "rows": self.results.to_dict()}
 
 
 def mitigation_study(
@@ -141,23 +104,6 @@ def prepare_mitigation(
     after, before = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
     return session
-
-
-def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: bool) -> str:
-    """The chain whose model is written: the choice's, else, if the best is wanted, that with the largest recovery.
-
-    Args:
-        choice: of the doses tested.
-        rows: of the results.
-        best: write one even if no dose reaches the target.
-    """
-    if choice.chosen or not best:
-        return choice.chosen
-    recovery = {
-        row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested
-    }
-    known = {chain: value for chain, value in recovery.items() if value == value}
-    return max(known, key=lambda chain: known[chain], default="")
 
 
 def write_model(session: Session, chain: str, folder: Path, *, card: str) -> None:

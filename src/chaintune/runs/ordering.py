@@ -4,7 +4,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.orders import (
     MOST_TASKS,
     Influence,
-    Order,
     OrderScores,
     check_metric,
     influences_of,
@@ -25,6 +24,7 @@ from chaintune.forgetting.orders import (
 )
 from chaintune.plan.nodes import MEASUREMENT_FILE, OVERLAP_FILE, KlNode, OverlapNode
 from chaintune.records import GradientOverlap, Measurement
+from chaintune.results import PredictedOrders
 from chaintune.runs.output import gather
 from chaintune.runs.session import LOCAL, RunOptions, Session, prepare
 from chaintune.scoring.reading import metrics_of
@@ -34,53 +34,6 @@ from chaintune.study.study import Study
 ORDER_FILE = "order.json"
 # Draws behind each interval: there are many, and none decides anything.
 _MOST_RESAMPLES = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedOrders:
-    """Every order of a study's tasks with its predicted scores, and those that were trained to check.
-
-    Attributes:
-        study: its name.
-        orders: the one that keeps most by the prediction first.
-        influences: of each seed: (task learned first, task trained later) -> what that takes.
-        trained: orders that were trained, in the order of their predictions.
-        stages, stages_of_all: trained for the prediction, and that all orders would take.
-        tokens, tokens_of_all: likewise.
-        folder: where everything was written.
-        level: of the intervals.
-    """
-
-    study: str
-    orders: tuple[OrderScores, ...]
-    influences: Mapping[int, Mapping[tuple[str, str], Influence]]
-    trained: tuple[OrderScores, ...]
-    stages: int
-    stages_of_all: int
-    tokens: int
-    tokens_of_all: int
-    folder: Path
-    level: float = 0.95
-
-    def predicted(self, order: Order) -> OrderScores:
-        """What was predicted of an order."""
-        return next(one for one in self.orders if one.order == order)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "study": self.study,
-            "level": self.level,
-            "orders": [one.to_dict() for one in self.orders],
-            "trained": [one.to_dict() for one in self.trained],
-            "influences": [
-                {"seed": seed, "task": task, "later": later, **influence.to_dict()}
-                for seed, own in self.influences.items()
-                for (task, later), influence in own.items()
-            ],
-            "stages": {"trained": self.stages, "all_orders": self.stages_of_all},
-            "tokens": {"trained": self.tokens, "all_orders": self.tokens_of_all},
-        }
 
 
 def predict_orders(

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-
-import polars as pl
+from typing import Any, Protocol, TypeAlias
 
 import chaintune.hf  # noqa: F401 - says what to install
-from chaintune.errors import StoreError, number_of, require
+from chaintune.errors import StoreError, number_of
 from chaintune.execution.bases import check_trainable, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
@@ -26,8 +24,9 @@ from chaintune.forgetting.recommend import USUAL
 from chaintune.models import check_quantize, load_reader, resolve_precision
 from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
-from chaintune.records import Limits, ResultRow, Task, rows_to_polars
+from chaintune.records import Limits, Task
 from chaintune.records.audit import served_caution
+from chaintune.results import StudyResults
 from chaintune.runs.output import Prepared, write_results
 from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.scoring.scorers.metric import check_trusted
@@ -36,9 +35,6 @@ from chaintune.study.serve import SERVER_LOGS
 from chaintune.study.study import Study
 from chaintune.study.task_spec import both_ways, load_spec
 from chaintune.tasks.overlap import kept_apart
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,36 +76,6 @@ LOCAL = RunOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class StudyResults:
-    """The results of a study.
-
-    Attributes:
-        rows: of `results.parquet`.
-        outcome: what became of each node.
-        folder: where everything was written.
-        level: of the intervals.
-    """
-
-    rows: tuple[ResultRow, ...]
-    outcome: RunOutcome
-    folder: Path
-    level: float = 0.95
-
-    def to_polars(self) -> pl.DataFrame:
-        """The rows as a table, a column for each field of the row and of its estimate."""
-        return rows_to_polars(self.rows)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The same for pandas."""
-        require("pandas frames", "pandas")
-        return self.to_polars().to_pandas()
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """The same as plain data, one mapping a row."""
-        return [row.to_dict() for row in self.rows]
-
-
-@dataclass(frozen=True, slots=True)
 class Session(Prepared):
     """A study that was made ready to run."""
 
@@ -143,7 +109,7 @@ class Session(Prepared):
         clear_leftovers(out)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
             rows = write_results(self, out, command=command, limits=limits)
-        return StudyResults(tuple(rows), outcome, out, self.study.level)
+        return StudyResults(tuple(rows), outcome, out, self.study.level, self.store)
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from chaintune.errors import ConfigError
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names
+from chaintune.files.reading import as_written, check_shape, read_json
 from chaintune.records import Scores
 
 
@@ -47,6 +49,29 @@ def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
     if len(names) > 1:
         raise ConfigError(f"{out}: one file holds the scores of one task, not of {len(names)}; name a folder")
     return dict.fromkeys(names, out)
+
+
+def indexed_scores(folder: Path) -> Mapping[tuple[str, str], Path]:
+    """Key of a checkpoint and task -> its scores of the test examples, of a study's run, as far as they are there.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        DataError: the index of its scores is damaged.
+    """
+    path = folder / "scores" / "index.json"
+    if not path.is_file():
+        return {}
+    with as_written(path, "run the study again"):
+        index: dict[str, dict[str, Any]] = read_json(path)
+        check_shape(index, {"*": {"task": str, "split": str}})
+        return {
+            (node.get("checkpoint", ""), node["task"]): path.parent / name
+            for name, node in index.items()
+            if node["split"] == "test" and node.get("deciding", True)
+            if Path(name).name == name and (path.parent / name).is_file()
+        }
 
 
 def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:

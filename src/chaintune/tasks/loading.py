@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
@@ -72,7 +72,19 @@ def load(
     generation: Mapping[str, Any] | None = None,
     allow_overlap: bool = False,
     ask_train: bool = False,
-    **data: Unpack[DataOptions],
+    path: Path | str | None = None,
+    test_path: Path | str | None = None,
+    rows: Any = None,
+    hub: str | None = None,
+    config: str | None = None,
+    split: str | Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    unusable: Literal["error", "skip"] | None = None,
+    use: str | None = None,
+    lm_eval: str | None = None,
+    fewshot: int | None = None,
+    include_path: Path | str | None = None,
+    free: int | None = None,
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
 
@@ -106,7 +118,21 @@ def load(
             `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
         ask_train: the training examples are those that are asked, in place of the tested ones, and none is taught.
-        data: where the data is; see `definition.DataOptions`.
+        path: of a file of your own, or of a known task's data in the shape that it is published in.
+        test_path: of a file of your own with what is tested; `path` then holds what is taught.
+        rows: in place of `path`, a table in memory: a frame of pandas or polars, a Hugging Face data set, or a list
+            of mappings; a mapping of split to table, such as a `DatasetDict`, keeps its splits.
+        hub: a data set on the Hub, `owner/name`.
+        config: its configuration.
+        split: its split, or the part of a file, that is cut by cluster, or `train` and `test` -> split.
+        columns: which column holds what; see `columns.resolve_columns`.
+        unusable: `error`, or `skip` to leave out rows that cannot be used, or that a model of the run cannot read,
+            counted; of known data faulty rows are left out and counted in any case.
+        use: a known task, whose data it is, under another name.
+        lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
+        fewshot: samples that lm-eval puts in front of each question.
+        include_path: a folder with lm-eval task files of your own.
+        free: how many conversations a model begins itself, in place of any data.
 
     Raises:
         ConfigError: the arguments do not go together.
@@ -127,6 +153,11 @@ def load(
     left = [split for split, size in sizes.items() if size is None or not size.is_none]
     if not left:
         raise ConfigError(f"{what}: 'train: none' and 'test: none' leave nothing of it; give one of them a size")
+    data: DataOptions = {
+        "path": path, "test_path": test_path, "rows": rows, "hub": hub, "config": config, "split": split,
+        "columns": columns, "unusable": unusable, "use": use, "lm_eval": lm_eval, "fewshot": fewshot,
+        "include_path": include_path, "free": free,
+    }  # fmt: skip
     options = {option: value for option, value in data.items() if value is not None}
     source = read(name, own_role, options, generated=bool(scorers) or GENERATION in _names(measure))
     source = labelled(of_groups(source, only, what) if only else source, labelling, what)
@@ -164,7 +195,7 @@ def load(
         balance=source.balance,
         known=source.known if source.known != name else "",
         chat=mode,
-        skips_unusable=data.get("unusable") == "skip",
+        skips_unusable=unusable == "skip",
         margin=None if margin is None else _checked_margin(what, margin),
         generation=_generation(source, generation or {}, what),
         scorers=_scorers(scorers) or ((ScorerRef(source.scorer),) if source.scorer else ()),

@@ -1,18 +1,34 @@
 """The options of a comparison: one record, whether they come from the command line or from Python."""
 
+import inspect
 from typing import Any
 
 import pytest
 
+import chaintune
 from chaintune.cli.compare import ReadFlags
 from chaintune.cli.comparison import CompareFlags
 from chaintune.errors import ConfigError
 from chaintune.forgetting.options import Inference
-from chaintune.logs.options import Arguments, CompareOptions, ReadOptions, compare_options
+from chaintune.logs.options import CompareOptions, ReadOptions, compare_options
 
 
 def test_the_defaults_are_the_same_everywhere() -> None:
-    assert compare_options({}) == CompareFlags().options(ReadFlags().options()) == CompareOptions()
+    assert compare_options() == CompareFlags().options(ReadFlags().options()) == CompareOptions()
+
+
+def test_every_function_that_compares_names_every_option_with_its_default() -> None:
+    options = inspect.signature(compare_options).parameters
+    for function in (chaintune.compare, chaintune.logs.compare_all, chaintune.compare_series):
+        assert options.items() <= inspect.signature(function).parameters.items()
+    for name in ("audit", "audit_series"):
+        own = inspect.signature(getattr(chaintune, name)).parameters
+        reading = {"task", "columns", "cluster", "filter", "scale", "reader"}
+        assert {one: options[one] for one in options if one not in reading}.items() <= own.items()
+    for name in chaintune.__all__:
+        if inspect.isfunction(public := getattr(chaintune, name)):
+            kinds = {parameter.kind for parameter in inspect.signature(public).parameters.values()}
+            assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}, name
 
 
 def test_the_command_line_and_python_name_the_same_options() -> None:
@@ -39,8 +55,8 @@ def test_the_command_line_and_python_name_the_same_options() -> None:
         "filter": "strict",
         "reader": "table",
     }
-    assert {"also_by", *arguments} == set(Arguments.__annotations__)
-    ours, theirs = compare_options(arguments), flags.options(reading.options())
+    assert {"also_by", *arguments} == set(inspect.signature(compare_options).parameters)
+    ours, theirs = compare_options(**arguments), flags.options(reading.options())
     assert (ours.plain, ours.crossings, ours.required) == (("a",), (("b", "c"),), frozenset("abc"))
     for name in ("plain", "crossings", "required", "on_missing", "force", "power", "inference", "reading"):
         assert getattr(ours, name) == getattr(theirs, name)
@@ -60,7 +76,6 @@ def test_dimensions_of_a_policy_are_read_and_not_required() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"lewel": 0.9}, "option 'lewel': did you mean 'level'"),
         ({"level": "0.9"}, "level '0.9': expected a number such as 0.95"),
         ({"resamples": True}, "resamples True: expected a whole number"),
         ({"seed": -1}, "seed -1: expected 0 or more"),
@@ -75,4 +90,4 @@ def test_dimensions_of_a_policy_are_read_and_not_required() -> None:
 )
 def test_invalid_values_are_told(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        compare_options(arguments)
+        compare_options(**arguments)

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
-from chaintune.files.reading import as_written, check_shape, read_json
+from chaintune.files.reading import as_written
 from chaintune.forgetting.pairing import align, pair
 from chaintune.records import ALL_SEEDS, ResultRow, Scores
 from chaintune.report.page.items import Step
 from chaintune.report.results import Results
+from chaintune.scoring.score_files import indexed_scores
 
 # Many checkpoints are compared with the same one, and all of them together may not fit into memory.
 _KEPT = 4
@@ -26,7 +26,7 @@ def run_steps(results: Results, *, written: bool = False) -> Iterator[Step]:
         results: with the folder of a run, for its `scores/index.json`; none without one.
         written: the ones whose texts were written, with examples that lack a score; else those of other scores.
     """
-    files = _files(results.folder) if results.folder else {}
+    files = indexed_scores(results.folder) if results.folder else {}
     whole = (row for row in results.rows if row.metric == "forgetting" and row.is_whole and row.deciding)
     lost = [row for row in whole if row.seed != ALL_SEEDS]
     several = {name: len({getattr(row, name) for row in lost}) > 1 for name in ("base", "seed")}
@@ -43,22 +43,6 @@ def _is_written(path: Path) -> bool:
     """Whether a score file holds texts."""
     with as_written(path, "run the study again"):
         return "texts" in pq.read_schema(path).names
-
-
-def _files(folder: Path) -> Mapping[tuple[str, str], Path]:
-    """Key of a checkpoint and task -> its scores of the test examples, as far as they are there."""
-    path = folder / "scores" / "index.json"
-    if not path.is_file():
-        return {}
-    with as_written(path, "run the study again"):
-        index: dict[str, dict[str, Any]] = read_json(path)
-        check_shape(index, {"*": {"task": str, "split": str}})
-        return {
-            (node.get("checkpoint", ""), node["task"]): path.parent / name
-            for name, node in index.items()
-            if node["split"] == "test" and node.get("deciding", True)
-            if Path(name).name == name and (path.parent / name).is_file()
-        }
 
 
 def _name(row: ResultRow, several: Mapping[str, bool]) -> str:

@@ -1,0 +1,116 @@
+"""A checkpoint of a finished run as a folder that can be handed on: weights, tokenizer, card, and no path of here."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import ConfigError
+from chaintune.files import atomic
+from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.reading import read_json
+from chaintune.report.card import checkpoint_card
+from chaintune.report.folder import read_results
+from chaintune.results import ADAPTER_CONFIG, StudyCheckpoint, StudyResults
+from chaintune.store.manifest import MANIFEST
+
+# What lies beside a checkpoint's weights in the store and is of no use elsewhere.
+_LEFT = (MANIFEST, "steps.jsonl", "README.md")
+_CARD = "README.md"
+
+
+def export(
+    results: StudyResults,
+    checkpoint: StudyCheckpoint,
+    folder: Path,
+    *,
+    whole: bool = False,
+    trust_remote_code: bool = False,
+) -> str:
+    """Write a checkpoint with a card into a folder of its own; what was written, as a sentence.
+
+    An adapter is written alone where others can find its base: by its Hub id, or by its path seen from the folder. Else
+    it is folded into its base, and the whole model is written.
+
+    Args:
+        results: of the run.
+        checkpoint: of it.
+        folder: that is made, or is empty.
+        whole: fold an adapter into its base in any case.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        ConfigError: the folder holds something; the checkpoint is the base.
+        ModelError: the base cannot be loaded, to fold the adapter in.
+        StoreError: the weights are not in the store, or the folder cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: holds files already; name a new folder by --to")
+    weights = checkpoint.path
+    adapter = (weights / ADAPTER_CONFIG).is_file()
+    base = _base_name(checkpoint, folder) if adapter else ""
+    alone = bool(base) and not whole
+    card = _card(results, checkpoint, folder.resolve().name, base if alone else "", adapter=alone)
+    with (
+        os_errors_as_store_error(folder.parent, f"the checkpoint {folder.name} cannot be written"),
+        atomic.replacing_files(folder) as new,
+    ):
+        if adapter and not alone:
+            _write_folded(checkpoint, new, trust_remote_code=trust_remote_code)
+        else:
+            _copy(weights, new)
+        if alone:
+            _name_base(new / ADAPTER_CONFIG, base)
+        (new / _CARD).write_text(card, encoding="utf-8")
+    if alone:
+        return f"wrote the adapter of {checkpoint.title} to {folder}; its base is {base}"
+    folded = ", its adapter folded into its base" if adapter else ""
+    return f"wrote the whole model of {checkpoint.title} to {folder}{folded}"
+
+
+def _copy(weights: Path, folder: Path) -> None:
+    for path in sorted(weights.iterdir()):
+        if path.is_file() and path.name not in _LEFT:
+            shutil.copyfile(path, folder / path.name)
+
+
+def _write_folded(checkpoint: StudyCheckpoint, folder: Path, *, trust_remote_code: bool) -> None:
+    from chaintune import models
+
+    weights, adapter = checkpoint.files()
+    precision = models.resolve_precision(read_json(checkpoint.folder / "provenance.json")["precision"][0])
+    how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_unused": checkpoint.study.allow_unused}
+    loaded = models.load(weights, adapter=adapter, precision=precision, trainable=False, **how)
+    models.save(models.merge_adapter(loaded), folder)
+
+
+def _base_name(checkpoint: StudyCheckpoint, folder: Path) -> str:
+    """What an adapter in a folder calls its base; empty where nothing that leaves this machine names it."""
+    from chaintune.models import ALIASES, locate
+
+    located = checkpoint.study.located(checkpoint.base)
+    name = located.rpartition("+")[0] if "+" in located and not Path(located).exists() else located
+    if name in ALIASES and not Path(name).exists():
+        return "" if locate(name).is_gguf else ALIASES[name].hub_id
+    if not Path(name).exists():
+        return name
+    here, there = os.path.realpath(folder), os.path.realpath(name)
+    # A path through a folder above one's home would tell whose it is.
+    common = Path(os.path.commonpath([here, there]))
+    told = Path.home().is_relative_to(common) and common != Path.home()
+    return "" if told or not Path(there).is_dir() else Path(os.path.relpath(there, here)).as_posix()
+
+
+def _name_base(config: Path, base: str) -> None:
+    content: dict[str, Any] = json.loads(config.read_bytes())
+    hub_id, _, revision = base.partition("@")
+    named: Mapping[str, Any] = {"base_model_name_or_path": hub_id} | ({"revision": revision} if revision else {})
+    config.write_text(json.dumps(content | named, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def _card(results: StudyResults, checkpoint: StudyCheckpoint, name: str, base: str, *, adapter: bool) -> str:
+    read = read_results(results.folder, results.rows)
+    about = (checkpoint.base, checkpoint.chain, checkpoint.variant, checkpoint.seed)
+    return checkpoint_card(read, about, name=name, base=base, adapter=adapter)

@@ -1,0 +1,203 @@
+"""Results as they show themselves: printed, in a notebook's cell, as one figure, as a report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from chaintune.errors import ConfigError, nearest, visible
+from chaintune.files.atomic import write_bytes
+from chaintune.files.disk import os_errors_as_store_error
+from chaintune.records import Audit, Comparison, Figure, Series, Task
+from chaintune.report.cells import Table
+from chaintune.report.figures import result_figures
+from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
+from chaintune.report.gate import gate_sentence
+from chaintune.report.markdown import markdown
+from chaintune.report.orders import order_tables, order_words
+from chaintune.report.page import Step, render, results_page, step_name
+from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
+from chaintune.report.words import paragraphs
+from chaintune.results import Mitigations, PredictedOrders, StudyResults
+
+_MOST_TEXTS, _MOST_TABLES, _WIDTH = 6, 4, 110
+_MORE = "to_polars() has every number, figures() the figures, report(FOLDER) writes the whole report"
+_FORMATS = (".svg", ".png")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnFigure(Figure):
+    """A figure that a notebook draws, and that can be saved."""
+
+    def _repr_svg_(self) -> str:
+        from chaintune.report.figures.saving import svg  # starts a JavaScript engine
+
+        return svg(self)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the figure, and return where.
+
+        Args:
+            path: a file that ends in `.svg` or `.png`.
+
+        Raises:
+            ConfigError: it ends in something else.
+            StoreError: it cannot be written.
+        """
+        from chaintune.report.figures.saving import png
+
+        place = Path(path)
+        if place.suffix not in _FORMATS:
+            raise ConfigError(f"{place}: figures are saved as {' or '.join(_FORMATS)}; name such a file")
+        drawing = self._repr_svg_()
+        with os_errors_as_store_error(place, "the figure cannot be written"):
+            write_bytes(place, drawing.encode() if place.suffix == ".svg" else png(drawing))
+        return place
+
+
+@dataclass(frozen=True)
+class Presented:
+    """Results as they show themselves.
+
+    Attributes:
+        title: heading.
+        texts: paragraphs.
+        tables: the first ones.
+        results: that figures and a report are made of; None where there are none.
+        steps: scores of both sides, for the items on the page.
+    """
+
+    title: str
+    texts: Sequence[str]
+    tables: Sequence[Table]
+    results: Results | None = None
+    steps: Sequence[Step] = ()
+
+    def text(self) -> str:
+        """In words and aligned columns, with what else there is."""
+        left = len(self.texts) - _MOST_TEXTS
+        more = [f"{left} more paragraphs are in the report."] if left > 0 else []
+        tables = ["\n".join(_aligned(table)) for table in self.tables]
+        texts = [fill(text, _WIDTH, break_long_words=False) for text in (*self.texts[:_MOST_TEXTS], *more)]
+        parts = [self.title, *texts, *tables, f"({_MORE})" if self.results else ""]
+        return visible("\n\n".join(filter(None, parts)))
+
+    def html(self) -> str:
+        """The same as HTML; every text is escaped."""
+        heading = f"<p><b>{_safe(self.title)}</b></p>" if self.title else ""
+        texts = "".join(f"<p>{_safe(text)}</p>" for text in self.texts[:_MOST_TEXTS])
+        return f"<div>{heading}{texts}{''.join(map(_html, self.tables))}</div>"
+
+    @cached_property
+    def _figures(self) -> dict[str, DrawnFigure]:
+        figures = result_figures(self.results) if self.results else []
+        return {one.name: DrawnFigure(**{name: getattr(one, name) for name in _FIELDS}) for one in figures}
+
+    def figures(self) -> Mapping[str, DrawnFigure]:
+        """Name -> figure, in reading order."""
+        return self._figures
+
+    def figure(self, name: str) -> DrawnFigure:
+        """The figure of a name, or of a part of it that no other has.
+
+        Raises:
+            ConfigError: there is none, or several.
+        """
+        known = self._figures
+        meant = [name] if name in known else [one for one in known if name and name in one]
+        if not known:
+            raise ConfigError(f"figure '{name}': there are no figures of these results")
+        if len(meant) != 1:
+            said = f"several have it in their name: {', '.join(meant)}" if meant else nearest(name, known)
+            raise ConfigError(f"figure '{name}': {said}")
+        return known[meant[0]]
+
+    def write(self, path: Path) -> Path:
+        """Write the report into a folder, or its page or text alone as a file; where the page is.
+
+        Raises:
+            ConfigError: there is no report of these results.
+            StoreError: it cannot be written.
+        """
+        if self.results is None:
+            raise ConfigError(f"{path}: there is no report of these results; their numbers are in to_dict()")
+        tasks = tasks_of(self.results.folder) if self.results.folder else {}
+        if path.suffix not in (".html", ".md"):
+            write_report(path, tasks, results=self.results, steps=self.steps)
+            return path / PAGE
+        text = markdown(self.results) if path.suffix == ".md" else self._page(tasks)
+        with os_errors_as_store_error(path, "the report cannot be written"):
+            write_bytes(path, text.encode())
+        return path
+
+    def _page(self, tasks: Mapping[str, Task]) -> str:
+        assert self.results is not None  # noqa: S101 - the caller looked
+        figures = result_figures(self.results)
+        return render(results_page(self.results, figures=figures, steps=self.steps, tasks=tasks))
+
+
+_FIELDS = tuple(Figure.__dataclass_fields__)
+
+
+def presented(value: Any) -> Presented:
+    """How results present themselves.
+
+    Args:
+        value: of a study, an audit, a series, a comparison, a mitigation, or predicted orders.
+    """
+    if isinstance(value, PredictedOrders):
+        return Presented("", [order_words(value)], order_tables(value))
+    if isinstance(value, Mitigations):
+        choice = f"{value.choice.dose_curve} of {value.choice.task}: {value.choice.reason}."
+        return _of_results(read_results(value.results.folder, value.results.rows), first=choice)
+    if isinstance(value, StudyResults):
+        return _of_results(read_results(value.folder, value.rows))
+    if isinstance(value, Comparison):
+        return _of_results(Results.of([value]))
+    return _of_results(Results.of(value.comparisons, value.gate), steps=list(compared_steps(value)))
+
+
+def compared_steps(value: Audit | Series) -> Iterator[Step]:
+    """Both sides of each comparison, for the items that flipped; none where the scores are not at hand."""
+    if isinstance(value, Audit):
+        yield from (Step(task, one, value.after[task]) for task, one in value.before.items())
+        return
+    for one in value.comparisons if value.scores else ():
+        sides = (value.scores[side][one.task] for side in (one.start, one.end))
+        yield Step(step_name(one.task, one.start, one.end), *sides)
+
+
+def _of_results(results: Results, *, first: str = "", steps: Sequence[Step] = ()) -> Presented:
+    gate = [gate_sentence(results.gate)] if results.gate else []
+    texts = [paragraph.text for part in results.parts for paragraph in paragraphs(part)]
+    tables = [table for part in results.parts for table in _first(result_tables(part, main=True))]
+    return Presented(results.title, [*filter(None, [first]), *gate, *texts], tables[:_MOST_TABLES], results, steps)
+
+
+def _first(tables: Sequence[Table]) -> list[Table]:
+    """The first table, and the first one of groups."""
+    return [*tables[:1], *[table for table in tables[1:] if "biased forgetting" in table.header][:1]]
+
+
+def _aligned(table: Table) -> Iterator[str]:
+    """The lines of a table, its columns padded."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.header))]
+    yield table.title
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _html(table: Table) -> str:
+    head = "".join(f"<th>{_safe(name)}</th>" for name in table.header)
+    body = "".join(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    note = f"<p><small>{_safe(table.note)}</small></p>" if table.note else ""
+    return f"<p>{_safe(table.title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text))

@@ -1,0 +1,145 @@
+"""Where a run's models are, as files that can be handed on; and that nothing which is shared names this machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoModelForCausalLM
+
+import chaintune
+from chaintune.cli import main
+from chaintune.errors import ConfigError, StoreError
+from tests import tiny
+
+TELLTALE = "home-of-somebody"
+STUDY = {
+    "precision": "fp32",
+    "chains": [["balls", "boxes"]],
+    "recipe": {"epochs": 0.5, "batch_size": 8, "lora_rank": 4},
+    "vary": {"method": ["full", "lora"]},
+    "resamples": 100,
+}
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a model, two tasks and a finished study of them, in which the tests work."""
+    place = tmp_path_factory.mktemp("made") / TELLTALE
+    tiny.write_model(place / "model")
+    tasks = {}
+    for name, role in (("balls", "safety"), ("boxes", "capability")):
+        path = str(tiny.write_task(place / f"{name}.jsonl", rule=name.removesuffix("s").replace("boxe", "box")))
+        tasks[name] = {"role": role, "path": path, "train": 16, "test": 16}
+    (place / "study.yaml").write_text(yaml.safe_dump({"base": str(place / "model"), "tasks": tasks, **STUDY}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert run("run", str(place / "study.yaml"), "--out", str(place / "out"), "--store", str(place / "store")) == 0
+        yield place
+
+
+@pytest.fixture(scope="module")
+def results(place: Path) -> chaintune.StudyResults:
+    loaded = chaintune.load(place / "out", store=place / "store")
+    assert isinstance(loaded, chaintune.StudyResults)
+    return loaded
+
+
+def logits(model: torch.nn.Module, tokenizer: object) -> torch.Tensor:
+    tokens = tokenizer("Ann has a red ball.", return_tensors="pt")  # type: ignore[operator]
+    with torch.no_grad():
+        return model(input_ids=tokens["input_ids"]).logits
+
+
+def test_a_checkpoint_is_found_by_its_name(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("--run", "out", "--store", "store")
+    assert run("store", "path", "balls>boxes", *common, "--variant", "full") == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert (folder / "model.safetensors").is_file()
+    assert AutoModelForCausalLM.from_pretrained(folder).config.model_type == "llama"
+    assert run("store", "path", "balls>boxes", *common) == 2
+    assert "there are several; name one by its variant (--variant, in Python variant=): " in capsys.readouterr().err
+    assert run("store", "ls", *common) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all(("balls" in line) and ("full" in line or "lora" in line) and ("KB" in line) for line in lines)
+    assert run("store", "ls", "--run", "nowhere", "--store", "store") == 2
+
+
+def test_a_checkpoint_is_a_model_with_its_scores(results: chaintune.StudyResults) -> None:
+    model, tokenizer = results.checkpoint("balls>boxes", variant="lora").load(precision="fp32")
+    base, _ = results.checkpoint("base").load(precision="fp32")
+    assert not torch.equal(logits(model, tokenizer), logits(base, tokenizer))
+    assert results.checkpoint("base").path.name == "model"
+    assert len(results.checkpoint("balls", variant="full").scores("balls")) == 16
+    with pytest.raises(ConfigError, match="variant 'dora' is none of it; valid: "):
+        results.checkpoint("balls", variant="dora")
+
+
+def test_an_adapter_is_handed_on_with_its_base_in_sight(
+    place: Path, results: chaintune.StudyResults, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("store", "export", "balls>boxes", "--run", "out", "--store", "store", "--variant", "lora")
+    assert run(*asked, "--to", "handed/adapter") == 0
+    assert "its base is ../../model" in capsys.readouterr().out
+    card = (place / "handed" / "adapter" / "README.md").read_text()
+    assert "library_name: peft" in card
+    assert "An adapter on `../../model`" in card
+    assert "## Forgetting" in card
+    assert run(*asked, "--to", "handed/adapter") == 2
+    assert "holds files already" in capsys.readouterr().err
+    model, tokenizer = results.checkpoint("balls>boxes", variant="lora").load(precision="fp32")
+    expected = logits(model, tokenizer)
+    monkeypatch.chdir(place / "handed" / "adapter")
+    assert torch.equal(logits(AutoPeftModelForCausalLM.from_pretrained("."), tokenizer), expected)
+    monkeypatch.chdir(place)
+    assert run(*asked, "--to", "handed/whole", "--whole") == 0
+    whole = AutoModelForCausalLM.from_pretrained("handed/whole")
+    assert torch.allclose(logits(whole, tokenizer), expected, atol=1e-5)
+    assert "library_name: transformers" in Path("handed/whole/README.md").read_text()
+
+
+def test_what_was_not_kept_says_what_keeps_it(
+    place: Path, results: chaintune.StudyResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = chaintune.load(place / "out", store=tmp_path)
+    assert isinstance(moved, chaintune.StudyResults)
+    with pytest.raises(StoreError, match="name the store that the run used"):
+        _ = moved.checkpoint("balls>boxes", variant="full").path
+    resolved = place / "out" / "study.resolved.yaml"
+    before = resolved.read_text()
+    for keep, said in (("none", "set 'keep: final'"), ("final", "keeps the ends of chains alone; set 'keep: all'")):
+        resolved.write_text(before.replace("keep: all", f"keep: {keep}"))
+        with pytest.raises(StoreError, match=said):
+            _ = moved.checkpoint("balls", variant="full").path
+    resolved.write_text(before)
+
+
+def test_nothing_that_is_shared_names_this_machine(place: Path) -> None:
+    task = ("--task", "balls", "--set", f"tasks.balls.path={place / 'balls.jsonl'}", "--store", "store")
+    store_export = ("store", "export", "balls", "--run", "out", "--store", "store", "--variant", "full")
+    assert run(*store_export, "--to", str(place / "handed" / "full")) == 0
+    models = (str(place / "model"), str(place / "handed" / "full"))
+    assert run("audit", *models, *task, "--by", "owner", "--out", str(place / "audit")) == 0
+    shared = [path for name in ("out", "audit", "handed") for path in (place / name).rglob("*") if path.is_file()]
+    assert {"results.parquet", "report.html", "README.md", "adapter_config.json", "provenance.json"} <= {
+        path.name for path in shared
+    }
+    assert [str(path.relative_to(place)) for path in shared if TELLTALE in content(path)] == []
+
+
+def content(path: Path) -> str:
+    """All that a file says, what is compressed as well."""
+    if path.suffix != ".parquet":
+        return path.read_bytes().decode("utf-8", "replace")
+    table = pq.read_table(path)
+    return f"{table.schema.metadata} {table.to_pydict()}"
