@@ -6,6 +6,7 @@ holds nothing but the name of a study file becomes that file, so that there is o
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -62,7 +63,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= dict(rooms()) | {"mitigations": mitigations()}
     for name, text in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
+    for path in sorted(Path(config.docs_dir).rglob("*.ipynb")):
+        place = path.relative_to(config.docs_dir).with_suffix(".md").as_posix()
+        files.append(File.generated(config, place, content=notebook(path)))
     return files
+
+
+def notebook(path: Path) -> str:
+    """The page of a notebook: its cells in order, without what they show, and the notebook itself to take along."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]).strip() for cell in cells]
+    shown = [
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell, text in zip(cells, texts, strict=True)
+    ]
+    return "\n\n".join([shown[0], f"[The notebook]({path.name})", *shown[1:]]) + "\n"
 
 
 def on_nav(nav: Navigation, **_others: Any) -> Navigation:
@@ -187,7 +202,7 @@ def door() -> dict[str, str]:
     import chaintune
 
     homes = chaintune._HOMES
-    names = sorted(chaintune.__all__, key=lambda name: name.endswith("Error"))
+    names = sorted(set(chaintune.__all__) - set(ROOMS), key=lambda name: (name.endswith("Error"), name))
     found = {f"chaintune.{name}": f"chaintune.{homes.get(name, 'errors')}.{name}" for name in names}
     # The file that it lies in has its name, and would be shown instead.
     return found | {"chaintune.compare": "chaintune.logs.compare.compare"}

@@ -33,7 +33,8 @@ def text_of(page: Path) -> str:
 
 
 def test_every_page_is_there_and_in_the_navigation(site: Path) -> None:
-    pages = sorted(path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md"))
+    written = [*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")]
+    pages = sorted(path.relative_to(DOCS).with_suffix(".html") for path in written)
     assert len(pages) > 25
     home = (site / "index.html").read_text(encoding="utf-8")
     tabs = {link.split("/")[0]: link for link in re.findall(r'<a href="([^"]+)" class="md-tabs__link"', home)}

@@ -42,6 +42,7 @@ RUN_BY = {
     "docs/how-to/judges.md": "tests/integration/test_judges.py",
     "docs/how-to/memory.md": "tests/unit/tuning/test_memory_page.py",
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",
+    "docs/how-to/models.md": "tests/integration/test_handed_on.py",
     "docs/how-to/objectives.md": "tests/integration/test_objective_entry_point.py",
     "docs/how-to/order.md": "tests/integration/test_order.py",
     "docs/how-to/own-data.md": "tests/unit/tasks/test_own_data_page.py",
