@@ -77,7 +77,8 @@ def notebook(path: Path) -> str:
         text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
         for cell, text in zip(cells, texts, strict=True)
     ]
-    return "\n\n".join([shown[0], f"[The notebook]({path.name})", *shown[1:]]) + "\n"
+    own = f'<a href="{path.name}" download>The notebook</a>'
+    return "\n\n".join([shown[0], own, *shown[1:]]) + "\n"
 
 
 def on_nav(nav: Navigation, **_others: Any) -> Navigation:
@@ -93,8 +94,8 @@ def on_nav(nav: Navigation, **_others: Any) -> Navigation:
 
 
 def on_page_markdown(markdown: str, page: Page, **_others: Any) -> str:
-    """Put what the demo printed where a page asks for it."""
-    return with_demo(markdown, page.file.src_uri)
+    """Put what the demo printed where a page asks for it, and lead to the pages of notebooks."""
+    return with_demo(markdown, page.file.src_uri).replace(".ipynb)", ".md)")
 
 
 def with_demo(markdown: str, where: str) -> str:

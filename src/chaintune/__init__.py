@@ -26,7 +26,7 @@ from chaintune.errors import (
     StageError,
     StoreError,
 )
-from chaintune.shown import Presentation, Shown
+from chaintune.shown import Presentation, Printed
 
 if TYPE_CHECKING:
     from chaintune import tasks
@@ -143,4 +143,4 @@ def _presented(results: Any) -> Presentation:
     return presented(results)
 
 
-Shown.present = _presented
+Printed.present = _presented

@@ -12,7 +12,7 @@ from chaintune.records import ALL_SEEDS, Audit, Recommendation, ResultRow, Score
 from chaintune.records.amounts import USUAL_MARGIN
 from chaintune.records.checkpoint import BASE
 from chaintune.scoring.score_files import indexed_scores
-from chaintune.shown import Shown
+from chaintune.shown import Printed, Shown
 from chaintune.stats import Adjustment, Reference
 from chaintune.store.address import open_store
 from chaintune.store.store import Store, hidden
@@ -332,7 +332,7 @@ class Mitigations(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedOrders(Shown):
+class PredictedOrders(Printed):
     """Every order of a study's tasks with its predicted scores, and those that were trained to check.
 
     Attributes:

@@ -53,8 +53,8 @@ class Presentation(Protocol):
         """Write the report; where its page is."""
 
 
-class Shown:
-    """Results that print what the command line prints, in short, and that have figures and a report."""
+class Printed:
+    """Results that print what the command line prints, in short."""
 
     __slots__ = ()
     present: ClassVar[Callable[[Any], Presentation]]
@@ -68,6 +68,12 @@ class Shown:
 
     def _repr_html_(self) -> str:
         return self.present().html()
+
+
+class Shown(Printed):
+    """Results that have figures and a report as well."""
+
+    __slots__ = ()
 
     def figures(self) -> Mapping[str, Drawn]:
         """Every figure of the report by its name, in reading order."""

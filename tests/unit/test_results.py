@@ -12,6 +12,7 @@ from chaintune.auditing import write_audit
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
 from chaintune.report import folder as report_folder
+from chaintune.report import shown
 from chaintune.results import PredictedOrders
 from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
@@ -24,8 +25,13 @@ FAST = 200
 
 @pytest.fixture(scope="module", autouse=True)
 def _undrawn() -> Iterator[None]:
+    """Figures are made and drawn elsewhere; here they have names."""
+    figures = [run_folders.figure(name) for name in ("made", "forgetting-s", "forgetting-c")]
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
+        for module in (report_folder, shown):
+            patch.setattr(module, "result_figures", lambda _results: figures)
+        patch.setattr("chaintune.report.page.render._libraries", lambda: "")
         yield
 
 
@@ -69,10 +75,11 @@ def test_nothing_of_data_is_markup_in_a_notebook(results: chaintune.StudyResults
 
 
 def test_figures_by_name(results: chaintune.StudyResults, tmp_path: Path) -> None:
-    names = list(results.figures())
-    figure = results.figure(names[0])
-    assert figure.name == names[0]
+    assert list(results.figures()) == ["made", "forgetting-s", "forgetting-c"]
+    figure = results.figure("forgetting-s")
+    assert figure.name == "forgetting-s"
     assert figure.caption
+    assert results.figure("mad").name == "made"
     assert figure._repr_svg_() == "<svg></svg>"
     assert figure.save(tmp_path / "one.svg").read_text() == "<svg></svg>"
     assert figure.save(tmp_path / "one.png").is_file()
@@ -158,6 +165,8 @@ def test_scores_orders_and_what_is_none_of_them(results: chaintune.StudyResults,
     assert set(loaded) == {"s", "c"}
     one = chaintune.load(paths["s"])
     assert isinstance(one, chaintune.Scores)
+    assert str(one).startswith("60 examples of s\n\n")
+    assert "s: faith" in str(one)
     with pytest.raises(SystemExit) as ended:
         main(["report", str(tmp_path / "scores")])
     assert ended.value.code == 2
@@ -174,10 +183,6 @@ def test_scores_orders_and_what_is_none_of_them(results: chaintune.StudyResults,
     assert isinstance(orders, PredictedOrders)
     assert orders.to_dict() == content
     assert "s>c keeps most" in str(orders)
-    with pytest.raises(ConfigError, match="there are no figures of these results"):
-        orders.figure("x")
-    with pytest.raises(ConfigError, match="there is no report of these results"):
-        orders.report(tmp_path / "x")
     (tmp_path / "orders" / "order.json").write_text("{}")
     with pytest.raises(DataError, match="not as chaintune wrote it"):
         chaintune.load(tmp_path / "orders")

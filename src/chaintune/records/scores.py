@@ -27,6 +27,7 @@ from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.preference import PREFERENCE_METRICS, PREFERENCE_SCHEMA, compared
 from chaintune.records.second_run import rounding_of, runs_of
+from chaintune.shown import Printed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ _METRIC = b"item_metric"
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Printed):
     """What one checkpoint scored on one task: one row an example, sorted by `example_id`.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any
 from chaintune.errors import ConfigError, nearest, visible
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.records import Audit, Comparison, Figure, Series, Task
+from chaintune.records import Audit, Comparison, Figure, Scores, Series
 from chaintune.report.cells import Table
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
@@ -20,6 +20,7 @@ from chaintune.report.markdown import markdown
 from chaintune.report.orders import order_tables, order_words
 from chaintune.report.page import Step, render, results_page, step_name
 from chaintune.report.results import Results
+from chaintune.report.scored import scored_rows, scored_tables
 from chaintune.report.tables import result_tables
 from chaintune.report.words import paragraphs
 from chaintune.results import Mitigations, PredictedOrders, StudyResults
@@ -109,10 +110,9 @@ class Presented:
         """
         known = self._figures
         meant = [name] if name in known else [one for one in known if name and name in one]
-        if not known:
-            raise ConfigError(f"figure '{name}': there are no figures of these results")
         if len(meant) != 1:
-            said = f"several have it in their name: {', '.join(meant)}" if meant else nearest(name, known)
+            several = f"several have it in their name: {', '.join(meant)}"
+            said = several if meant else nearest(name, known) if known else "there are none"
             raise ConfigError(f"figure '{name}': {said}")
         return known[meant[0]]
 
@@ -120,24 +120,21 @@ class Presented:
         """Write the report into a folder, or its page or text alone as a file; where the page is.
 
         Raises:
-            ConfigError: there is no report of these results.
             StoreError: it cannot be written.
         """
-        if self.results is None:
-            raise ConfigError(f"{path}: there is no report of these results; their numbers are in to_dict()")
+        assert self.results is not None  # noqa: S101 - only what is `Shown` asks
         tasks = tasks_of(self.results.folder) if self.results.folder else {}
         if path.suffix not in (".html", ".md"):
             write_report(path, tasks, results=self.results, steps=self.steps)
             return path / PAGE
-        text = markdown(self.results) if path.suffix == ".md" else self._page(tasks)
+        if path.suffix == ".md":
+            text = markdown(self.results)
+        else:
+            figures = result_figures(self.results)
+            text = render(results_page(self.results, figures=figures, steps=self.steps, tasks=tasks))
         with os_errors_as_store_error(path, "the report cannot be written"):
             write_bytes(path, text.encode())
         return path
-
-    def _page(self, tasks: Mapping[str, Task]) -> str:
-        assert self.results is not None  # noqa: S101 - the caller looked
-        figures = result_figures(self.results)
-        return render(results_page(self.results, figures=figures, steps=self.steps, tasks=tasks))
 
 
 _FIELDS = tuple(Figure.__dataclass_fields__)
@@ -147,8 +144,11 @@ def presented(value: Any) -> Presented:
     """How results present themselves.
 
     Args:
-        value: of a study, an audit, a series, a comparison, a mitigation, or predicted orders.
+        value: of a study, an audit, a series, a comparison, a mitigation, predicted orders, or scores.
     """
+    if isinstance(value, Scores):
+        rows = scored_rows(value, value.dimensions[:1])
+        return Presented(f"{len(value)} examples of {value.task}", [], scored_tables({value.task: rows}))
     if isinstance(value, PredictedOrders):
         return Presented("", [order_words(value)], order_tables(value))
     if isinstance(value, Mitigations):
