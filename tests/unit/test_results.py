@@ -12,7 +12,7 @@ from chaintune.auditing import write_audit
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
 from chaintune.report import folder as report_folder
-from chaintune.report import shown
+from chaintune.report import shown as report_shown
 from chaintune.results import PredictedOrders
 from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
@@ -29,7 +29,7 @@ def _undrawn() -> Iterator[None]:
     figures = [run_folders.figure(name) for name in ("made", "forgetting-s", "forgetting-c")]
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
-        for module in (report_folder, shown):
+        for module in (report_folder, report_shown):
             patch.setattr(module, "result_figures", lambda _results: figures)
         patch.setattr("chaintune.report.page.render._libraries", lambda: "")
         yield

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from textwrap import fill
@@ -93,14 +92,10 @@ class Presented:
         texts = "".join(f"<p>{_safe(text)}</p>" for text in self.texts[:_MOST_TEXTS])
         return f"<div>{heading}{texts}{''.join(map(_html, self.tables))}</div>"
 
-    @cached_property
-    def _figures(self) -> dict[str, DrawnFigure]:
-        figures = result_figures(self.results) if self.results else []
-        return {one.name: DrawnFigure(**{name: getattr(one, name) for name in _FIELDS}) for one in figures}
-
     def figures(self) -> Mapping[str, DrawnFigure]:
         """Name -> figure, in reading order."""
-        return self._figures
+        figures = result_figures(self.results) if self.results else []
+        return {one.name: DrawnFigure(**{name: getattr(one, name) for name in _FIELDS}) for one in figures}
 
     def figure(self, name: str) -> DrawnFigure:
         """The figure of a name, or of a part of it that no other has.
@@ -108,7 +103,7 @@ class Presented:
         Raises:
             ConfigError: there is none, or several.
         """
-        known = self._figures
+        known = self.figures()
         meant = [name] if name in known else [one for one in known if name and name in one]
         if len(meant) != 1:
             several = f"several have it in their name: {', '.join(meant)}"
@@ -123,13 +118,13 @@ class Presented:
             StoreError: it cannot be written.
         """
         assert self.results is not None  # noqa: S101 - only what is `Shown` asks
-        tasks = tasks_of(self.results.folder) if self.results.folder else {}
-        if path.suffix not in (".html", ".md"):
-            write_report(path, tasks, results=self.results, steps=self.steps)
-            return path / PAGE
         if path.suffix == ".md":
             text = markdown(self.results)
         else:
+            tasks = tasks_of(self.results.folder) if self.results.folder else {}
+            if path.suffix != ".html":
+                write_report(path, tasks, results=self.results, steps=self.steps)
+                return path / PAGE
             figures = result_figures(self.results)
             text = render(results_page(self.results, figures=figures, steps=self.steps, tasks=tasks))
         with os_errors_as_store_error(path, "the report cannot be written"):
