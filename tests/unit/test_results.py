@@ -31,7 +31,6 @@ def _undrawn() -> Iterator[None]:
         draw_nothing(patch)
         for module in (report_folder, report_shown):
             patch.setattr(module, "result_figures", lambda _results: figures)
-        patch.setattr("chaintune.report.page.render._libraries", lambda: "")
         yield
 
 
