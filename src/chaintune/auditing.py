@@ -133,7 +133,7 @@ def score(
     serving=Serving,
     max_requests=Integral,
 )
-def audit(
+def audit(  # noqa: D417 - how scores are compared is as of `compare`
     before: str | Path,
     after: str | Path,
     *,
@@ -173,24 +173,12 @@ def audit(
 ) -> Audit:
     """The forgetting between two models: both are scored, each once, and compared task by task.
 
+    `by`, in each task that has the dimension, and what follows it up to `power` are those of `compare`.
+
     Args:
         before: the earlier checkpoint, as for `score`.
         after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
         tasks: tasks, or names of known ones; one alone needs no list.
-        by: dimensions whose groups are compared in each task that has them; `a x b` crosses two.
-        also_by: the same of dimensions that no task need have.
-        intersections: pairs of dimensions, each the same as `a x b` in `by`.
-        reference: what biased forgetting is relative to, the `overall` forgetting or that of the `rest`.
-        level: of the intervals; `1 - level` is the error rate of a verdict.
-        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`.
-        adjust: correction for several groups of a dimension: `minp`, `holm` or `bh`.
-        resamples: random halves of the clusters that are drawn.
-        seed: of the draws.
-        on_missing: `error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`,
-            and it is taken to be missing at random.
-        force: compare what is not comparable, and have the result say so.
-        chosen_of: how many checkpoints the later one was chosen of by these very scores.
-        power: simulate comparisons like this one, up to a few minutes, to tell how often they show a loss.
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
         test: how many test examples: None for all, a number, `40 per category`, or task -> any of these.
         sample_seed: of the samples, and of the splits of known tasks.

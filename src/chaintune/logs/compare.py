@@ -141,7 +141,7 @@ def compare_all(
 
 
 @taking(checkpoints=(Mapping, Sequence))
-def compare_series(
+def compare_series(  # noqa: D417 - the others are those of `compare`
     checkpoints: Mapping[str, Logged] | Sequence[Logged],
     *,
     against_first: bool = False,
@@ -175,27 +175,6 @@ def compare_series(
         checkpoints: name -> what it scored, in order, each as `compare` takes it; or these alone, whose names are then
             what tells their paths apart.
         against_first: they are rivals: each is compared with the first one only.
-        by: dimensions whose groups are compared; `a x b` crosses two.
-        also_by: the same of dimensions that no task need have.
-        intersections: pairs of dimensions, each the same as `a x b` in `by`.
-        reference: what biased forgetting is relative to, the `overall` forgetting or that of the `rest`.
-        level: of the intervals; `1 - level` is the error rate of a verdict.
-        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`.
-        adjust: correction for several groups of a dimension: `minp`, `holm` or `bh`.
-        resamples: random halves of the clusters that are drawn.
-        seed: of the draws.
-        on_missing: `error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`,
-            and it is taken to be missing at random.
-        force: compare what is not comparable, and have the result say so.
-        chosen_of: how many checkpoints the later one was chosen of by these very scores.
-        power: simulate comparisons like this one, up to a few minutes, to tell how often they show a loss.
-        task: the only one to read, or several.
-        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`.
-        cluster: the field that says which examples are not independent.
-        metric: which score, where a log has several: one, or a list whose first decides, or task -> either.
-        filter: whose answers, where a log holds those of several.
-        scale: the worst and the best score there can be.
-        reader: name of the log reader; None tells by the file.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist, or fewer than three checkpoints.
