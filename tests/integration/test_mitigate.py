@@ -88,6 +88,12 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     assert json.dumps(found.to_dict(), default=str)
     assert files_that_name_this_machine(tmp_path) == []
     assert found.to_polars().height == len(found.results.rows)
+    loaded = chaintune.load(tmp_path, store=tmp_path / "store")
+    assert isinstance(loaded, chaintune.Mitigations)
+    assert loaded.to_dict() == found.to_dict()
+    assert found.choice.reason in str(loaded).replace("\n", " ")
+    assert loaded.results.checkpoint(found.written).path.is_dir()
+    assert loaded.results.checkpoint("balls>(later)").path == Path(pair.after)
     # What the earlier checkpoint chooses itself in the place of the data, which was scored already.
     how = {"kind": "self_replay", "dose": [0, 1], "store": FolderStore(tmp_path / "store")}
     own = chaintune.mitigate(pair.after, **options(pair, tmp_path / "own", **how))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import chaintune
 from chaintune import Study
 from chaintune.cli import main
 from chaintune.errors import ConfigError
@@ -64,8 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(folder: Path) -> PredictedOrders:
-    study = Study.from_yaml(written(folder))
-    return predict_orders(study, open_store(folder / "store"), folder / "out", verify=1)
+    return chaintune.order(written(folder), folder / "out", store=folder / "store", verify=1)
 
 
 def test_both_orders_are_predicted_and_the_two_that_differ_most_trained(predicted: PredictedOrders) -> None:
@@ -75,6 +75,9 @@ def test_both_orders_are_predicted_and_the_two_that_differ_most_trained(predicte
         assert one.mean.value == pytest.approx(sum(score.value for score in one.scores.values()) / 2)
         assert one.mean.low <= one.mean.value <= one.mean.high
     assert (predicted.stages, predicted.stages_of_all) == (2, 4)
+    loaded = chaintune.load(predicted.folder)
+    assert isinstance(loaded, PredictedOrders)
+    assert loaded.to_dict() == predicted.to_dict()
     shares = [influence.lost_share for influence in predicted.influences[0].values()]
     assert all(0 < share <= 1 for share in shares)
 
