@@ -12,6 +12,7 @@ from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.records import Audit, Comparison, Figure, Scores, Series
 from chaintune.report.cells import Table
+from chaintune.report.closing import closing
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
 from chaintune.report.gate import gate_sentence
@@ -168,7 +169,8 @@ def compared_steps(value: Audit | Series) -> Iterator[Step]:
 
 def _of_results(results: Results, *, first: str = "", steps: Sequence[Step] = ()) -> Presented:
     gate = [gate_sentence(results.gate)] if results.gate else []
-    texts = [paragraph.text for part in results.parts for paragraph in paragraphs(part)]
+    texts = [] if results.comparisons else closing(results)
+    texts += [paragraph.text for part in results.parts for paragraph in paragraphs(part)]
     tables = [table for part in results.parts for table in _first(result_tables(part, main=True))]
     return Presented(results.title, [*filter(None, [first]), *gate, *texts], tables[:_MOST_TABLES], results, steps)
 
