@@ -13,7 +13,7 @@ import chaintune
 from chaintune import tasks
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError, ModelError
-from chaintune.execution import engine
+from chaintune.execution import checkpoint_models, engine
 from chaintune.execution.events import Event
 from chaintune.execution.processes.job import Job
 from chaintune.models import load, save
@@ -85,13 +85,13 @@ def write_adapter(folder: Path, base: str, **options: Any) -> Path:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Folders of weights that were loaded, in order."""
     seen: list[Path] = []
-    usual = vars(engine)["load"]
+    usual = vars(checkpoint_models)["load"]
 
     def spy(folder: Path, **options: Any) -> Any:
         seen.append(folder)
         return usual(folder, **options)
 
-    monkeypatch.setattr(engine, "load", spy)
+    monkeypatch.setattr(checkpoint_models, "load", spy)
     return seen
 
 
