@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
     from chaintune.finished import load
+    from chaintune.forgetting.orders import PredictedOrders
     from chaintune.logs import compare, compare_series
     from chaintune.records import (
         Audit,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
         Task,
     )
     from chaintune.rescoring import rescore
-    from chaintune.results import Mitigations, PredictedOrders, StudyCheckpoint, StudyResults
+    from chaintune.results import Mitigations, StudyCheckpoint, StudyResults
     from chaintune.series import audit_series
 
 __all__ = [
@@ -101,12 +102,13 @@ _RECORDS = (
     "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "Message", "Preference", "Recipe",
     "Reference", "ResultRow", "Scores", "Series", "Task",
 )  # fmt: skip
-_RESULTS = ("Mitigations", "PredictedOrders", "StudyCheckpoint", "StudyResults")
+_RESULTS = ("Mitigations", "StudyCheckpoint", "StudyResults")
 _HOMES = (
     dict.fromkeys(_RECORDS, "records")
     | dict.fromkeys(_RESULTS, "results")
     | {
         "ForgettingCallback": "callback.callback",
+        "PredictedOrders": "forgetting.orders",
         "Study": "api",
         "audit": "auditing",
         "audit_series": "series",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
+from chaintune.forgetting.orders import PredictedOrders
 from chaintune.records import Curvature, Example, Limits, Space, Task, Who, examples_digest
-from chaintune.results import Mitigations, PredictedOrders, StudyResults
+from chaintune.results import Mitigations, StudyResults
 from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.study import study
 from chaintune.study.task_spec import tasks_from_options

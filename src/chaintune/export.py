@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def _base_name(checkpoint: StudyCheckpoint, folder: Path) -> str:
 def _name_base(config: Path, base: str) -> None:
     content: dict[str, Any] = json.loads(config.read_bytes())
     hub_id, _, revision = base.partition("@")
-    named: Mapping[str, Any] = {"base_model_name_or_path": hub_id} | ({"revision": revision} if revision else {})
+    named: dict[str, Any] = {"base_model_name_or_path": hub_id} | ({"revision": revision} if revision else {})
     config.write_text(json.dumps(content | named, indent=2, sort_keys=True), encoding="utf-8")
 
 

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 from chaintune.arguments import PATH, taking
 from chaintune.errors import DataError
 from chaintune.files.reading import as_written, read_json
-from chaintune.forgetting.orders import Influence, OrderScores
+from chaintune.forgetting.orders import Influence, OrderScores, PredictedOrders
 from chaintune.forgetting.recommend import chosen_chain, recommend
 from chaintune.records import Audit, Estimate, Scores, Series
 from chaintune.records.mitigations import LATER
 from chaintune.report.comparison import read_comparisons
 from chaintune.report.folder import COMPARISON, RESULTS, read_results
-from chaintune.results import Mitigations, PredictedOrders, StudyResults
+from chaintune.results import Mitigations, StudyResults
 from chaintune.store.store import Store
 
 ORDERS = "order.json"
@@ -76,8 +76,11 @@ def _ordered(folder: Path) -> PredictedOrders:
             shares = (one["divergence_share"], one["loss_share"], one["gradient_conflict"])
             influences.setdefault(one["seed"], {})[one["task"], one["later"]] = Influence(*shares)
         orders, trained = (tuple(map(_order, content[name])) for name in ("orders", "trained"))
-        counts = [content[name][which] for name in ("stages", "tokens") for which in ("trained", "all_orders")]
-        return PredictedOrders(content["study"], orders, influences, trained, *counts, folder, content["level"])
+        (stages, every), (tokens, all_tokens) = (
+            (content[name]["trained"], content[name]["all_orders"]) for name in ("stages", "tokens")
+        )
+        study, level = content["study"], content["level"]
+        return PredictedOrders(study, orders, influences, trained, stages, every, tokens, all_tokens, folder, level)
 
 
 def _order(content: Mapping[str, Any]) -> OrderScores:
@@ -86,7 +89,8 @@ def _order(content: Mapping[str, Any]) -> OrderScores:
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
-    return Estimate(**{name: math.nan if value is None else value for name, value in content.items()})
+    known: dict[str, Any] = {name: math.nan if value is None else value for name, value in content.items()}
+    return Estimate(**known)
 
 
 def _compared(path: Path, folder: Path) -> Audit | Series:

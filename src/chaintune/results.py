@@ -1,18 +1,17 @@
 """Results of a finished run as values: its rows, its checkpoints with their models and scores, and what follows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import ConfigError, DataError, StoreError, nearest, require
 from chaintune.files.reading import read_json
-from chaintune.forgetting.orders import Influence, Order, OrderScores
 from chaintune.records import ALL_SEEDS, Audit, Recommendation, ResultRow, Scores, rows_to_polars
 from chaintune.records.amounts import USUAL_MARGIN
 from chaintune.records.checkpoint import BASE
 from chaintune.scoring.score_files import indexed_scores
-from chaintune.shown import Printed, Shown
+from chaintune.shown import Shown
 from chaintune.stats import Adjustment, Reference
 from chaintune.store.address import open_store
 from chaintune.store.store import Store, hidden
@@ -329,50 +328,3 @@ class Mitigations(Shown):
         """The choice and every row as plain data."""
         model = str(self.model) if self.model else None
         return {"choice": self.choice.to_dict(), "model": model, "rows": self.results.to_dict()}
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedOrders(Printed):
-    """Every order of a study's tasks with its predicted scores, and those that were trained to check.
-
-    Attributes:
-        study: its name.
-        orders: the one that keeps most by the prediction first.
-        influences: of each seed: (task learned first, task trained later) -> what that takes.
-        trained: orders that were trained, in the order of their predictions.
-        stages, stages_of_all: trained for the prediction, and that all orders would take.
-        tokens, tokens_of_all: likewise.
-        folder: where everything was written.
-        level: of the intervals.
-    """
-
-    study: str
-    orders: tuple[OrderScores, ...]
-    influences: Mapping[int, Mapping[tuple[str, str], Influence]]
-    trained: tuple[OrderScores, ...]
-    stages: int
-    stages_of_all: int
-    tokens: int
-    tokens_of_all: int
-    folder: Path
-    level: float = 0.95
-
-    def predicted(self, order: Order) -> OrderScores:
-        """What was predicted of an order."""
-        return next(one for one in self.orders if one.order == order)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "study": self.study,
-            "level": self.level,
-            "orders": [one.to_dict() for one in self.orders],
-            "trained": [one.to_dict() for one in self.trained],
-            "influences": [
-                {"seed": seed, "task": task, "later": later, **influence.to_dict()}
-                for seed, own in self.influences.items()
-                for (task, later), influence in own.items()
-            ],
-            "stages": {"trained": self.stages, "all_orders": self.stages_of_all},
-            "tokens": {"trained": self.tokens, "all_orders": self.tokens_of_all},
-        }

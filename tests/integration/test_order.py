@@ -13,7 +13,7 @@ import chaintune
 from chaintune import Study
 from chaintune.cli import main
 from chaintune.errors import ConfigError
-from chaintune.results import PredictedOrders
+from chaintune.forgetting.orders import PredictedOrders
 from chaintune.runs.ordering import predict_orders
 from chaintune.store.address import open_store
 from tests import tiny

@@ -11,9 +11,9 @@ import chaintune
 from chaintune.auditing import write_audit
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
+from chaintune.forgetting.orders import PredictedOrders
 from chaintune.report import folder as report_folder
 from chaintune.report import shown as report_shown
-from chaintune.results import PredictedOrders
 from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
 from tests import run_folders
@@ -50,7 +50,7 @@ def test_the_door_shows_the_public_names_alone() -> None:
     assert dir(chaintune) == sorted(chaintune.__all__)
     assert "bbq" in chaintune.tasks.names()
     with pytest.raises(AttributeError, match="no attribute 'taks'"):
-        _ = chaintune.taks  # type: ignore[attr-defined]
+        _ = chaintune.taks
 
 
 def test_a_run_prints_its_sentences_and_first_tables(results: chaintune.StudyResults) -> None:

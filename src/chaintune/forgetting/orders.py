@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
@@ -24,6 +25,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.records import CheckpointScores, Estimate, GradientOverlap, ItemMetric
 from chaintune.records.amounts import is_share
+from chaintune.shown import Printed
 from chaintune.stats import Sample, combination
 
 MOST_TASKS = 6
@@ -77,6 +79,53 @@ class OrderScores:
             "order": list(self.order),
             "mean": _plain(self.mean),
             "scores": {task: _plain(estimate) for task, estimate in self.scores.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedOrders(Printed):
+    """Every order of a study's tasks with its predicted scores, and those that were trained to check.
+
+    Attributes:
+        study: its name.
+        orders: the one that keeps most by the prediction first.
+        influences: of each seed: (task learned first, task trained later) -> what that takes.
+        trained: orders that were trained, in the order of their predictions.
+        stages, stages_of_all: trained for the prediction, and that all orders would take.
+        tokens, tokens_of_all: likewise.
+        folder: where everything was written.
+        level: of the intervals.
+    """
+
+    study: str
+    orders: tuple[OrderScores, ...]
+    influences: Mapping[int, Mapping[tuple[str, str], Influence]]
+    trained: tuple[OrderScores, ...]
+    stages: int
+    stages_of_all: int
+    tokens: int
+    tokens_of_all: int
+    folder: Path
+    level: float = 0.95
+
+    def predicted(self, order: Order) -> OrderScores:
+        """What was predicted of an order."""
+        return next(one for one in self.orders if one.order == order)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "study": self.study,
+            "level": self.level,
+            "orders": [one.to_dict() for one in self.orders],
+            "trained": [one.to_dict() for one in self.trained],
+            "influences": [
+                {"seed": seed, "task": task, "later": later, **influence.to_dict()}
+                for seed, own in self.influences.items()
+                for (task, later), influence in own.items()
+            ],
+            "stages": {"trained": self.stages, "all_orders": self.stages_of_all},
+            "tokens": {"trained": self.tokens, "all_orders": self.tokens_of_all},
         }
 
 

@@ -8,8 +8,7 @@ from chaintune.records import Estimate, chain_label
 from chaintune.report.cells import Table
 
 if TYPE_CHECKING:
-    from chaintune.forgetting.orders import OrderScores
-    from chaintune.results import PredictedOrders
+    from chaintune.forgetting.orders import OrderScores, PredictedOrders
 
 _MOST_SHOWN = 12
 _NOTE = (

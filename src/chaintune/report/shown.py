@@ -10,6 +10,7 @@ from typing import Any
 from chaintune.errors import ConfigError, nearest, visible
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
+from chaintune.forgetting.orders import PredictedOrders
 from chaintune.records import Audit, Comparison, Figure, Scores, Series
 from chaintune.report.cells import Table
 from chaintune.report.closing import closing
@@ -23,7 +24,7 @@ from chaintune.report.results import Results
 from chaintune.report.scored import scored_rows, scored_tables
 from chaintune.report.tables import result_tables
 from chaintune.report.words import paragraphs
-from chaintune.results import Mitigations, PredictedOrders, StudyResults
+from chaintune.results import Mitigations, StudyResults
 
 _MOST_TEXTS, _MOST_TABLES, _WIDTH = 6, 4, 110
 _MORE = "to_polars() has every number, figures() the figures, report(FOLDER) writes the whole report"

@@ -16,6 +16,7 @@ from chaintune.forgetting.orders import (
     MOST_TASKS,
     Influence,
     OrderScores,
+    PredictedOrders,
     check_metric,
     influences_of,
     measured_orders,
@@ -24,7 +25,6 @@ from chaintune.forgetting.orders import (
 )
 from chaintune.plan.nodes import MEASUREMENT_FILE, OVERLAP_FILE, KlNode, OverlapNode
 from chaintune.records import GradientOverlap, Measurement
-from chaintune.results import PredictedOrders
 from chaintune.runs.output import gather
 from chaintune.runs.session import LOCAL, RunOptions, Session, prepare
 from chaintune.scoring.reading import metrics_of

@@ -227,11 +227,3 @@ def test_names_from_data_reach_no_terminal_as_commands(tmp_path: Path, capsys: p
 def test_the_bare_command_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys)
     assert (code, out.startswith("Usage: "), err) == (0, True, "")
-
-
-def test_the_function_tells_its_options() -> None:
-    import chaintune
-    from chaintune.logs.options import Arguments
-
-    told = chaintune.compare.__doc__ or ""
-    assert all(f"`{name}`" in told for name in Arguments.__annotations__)
