@@ -11,7 +11,6 @@ from chaintune.cli.amounts import read_size, read_span, size_shown
 from chaintune.cli.options import RemoteCode, StoreRoot
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, StoreError, number_of
-from chaintune.records.checkpoint import BASE
 
 if TYPE_CHECKING:
     from chaintune.results import StudyResults
@@ -204,6 +203,8 @@ def _results(run: Path, address: str | None) -> "StudyResults":
 
 def _of_run(run: Path, address: str | None) -> Iterator[str]:
     """A line for each checkpoint of a run: its name, its size where its weights are kept, its key."""
+    from chaintune.records.checkpoint import BASE
+
     results, opened = _results(run, address), _opened(address)
     known = [one for one in results.checkpoints() if one.chain != BASE]
     width = max((len(one.title) for one in known), default=0)
