@@ -12,7 +12,7 @@ from chaintune.cli.output import echo
 from chaintune.cli.power import PowerFlags, assumptions, power_json, power_table
 from chaintune.errors import ConfigError, number_of
 
-_WIDTHS = (15, 10, 14, 19, 14, 18)
+_WIDTHS = (15, 10, 14, 18, 15, 18)
 
 
 @expand_dataclasses
