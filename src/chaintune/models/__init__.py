@@ -2,16 +2,8 @@
 
 import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.models.digest import model_digest
-from chaintune.models.loading import (
-    LoadedModel,
-    Reader,
-    dequantise,
-    load,
-    load_reader,
-    merge_adapter,
-    save,
-    with_adapter,
-)
+from chaintune.models.gguf_files import dequantise
+from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.names import ALIASES, ModelFiles, locate, tell_other_base, whole_name
 from chaintune.models.precision import Precision, check_quantize, resolve_precision
 

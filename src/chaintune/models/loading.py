@@ -1,29 +1,24 @@
-"""Loads a model from a folder, saves it, and dequantises GGUF files."""
+"""Loads a model from a folder, and saves it."""
 
 import logging
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
-from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError, number_of
-from chaintune.files.reading import first_bytes
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted, without_noise
 from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
 from chaintune.models.quantised import check_computes, check_quantised
 from chaintune.models.sharding import weight_bytes
-from chaintune.models.wholeness import check_kind, check_vocabulary, check_whole
+from chaintune.models.wholeness import check_kind, check_vocabulary, check_whole, without_report
 
 # As torch aligns what it allocates on a CPU.
 _ALIGNED_BYTES = 64
@@ -34,8 +29,6 @@ _SAMPLING = (
     "encoder_repetition_penalty", "length_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens",
     "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias", "guidance_scale",
 )  # fmt: skip
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -238,7 +231,7 @@ def read_model(
     read_files(folder)
     with opening(f"model folder {folder}", otherwise):
         _check_depth(folder, trust_remote_code=where.get("trust_remote_code", False))
-        with _without_report():
+        with without_report():
             model, about = kind.from_pretrained(
                 folder,
                 dtype=dtype_of(precision),
@@ -285,56 +278,6 @@ def with_adapter(
     if any(folder is not None and brings_tokenizer(folder) for folder in (adapter, instead_of)):
         tokenizer = read_tokenizer(_folder_of(model), adapter, trust_remote_code=trust_remote_code)
     return replace(loaded, model=model, tokenizer=tokenizer)
-
-
-def dequantise(gguf: Path, out: Path) -> None:
-    """Write the model of a GGUF file as fp32 safetensors, with its tokenizer, into the folder `out`.
-
-    Raises:
-        ModelError: the `gguf` package is not installed, or transformers cannot read the file.
-    """
-    if find_spec("gguf") is None:
-        raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    _log.warning("%s (%.0f MB) is unpacked into the store, once", gguf.name, gguf.stat().st_size / 1e6)
-    with opening(f"model {gguf}", "transformers cannot read this GGUF file"), _without_report(), _telling(gguf):
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        quantisation = GgufConfig(dequantize=True)
-        model, about = AutoModelForCausalLM.from_pretrained(
-            **where,
-            dtype=torch.float32,
-            quantization_config=quantisation,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    check_whole(model, about, gguf, ())
-    megabytes = sum(weight.numel() for weight in model.parameters()) * 4 / 1e6
-    _log.warning("%s takes %.0f MB there in fp32", gguf.name, megabytes)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-
-
-@contextmanager
-def _telling(file: Path) -> Iterator[None]:
-    """Log now and then how many of a GGUF file's weights are unpacked; transformers calls gguf's function for each."""
-    import gguf
-
-    whole = int.from_bytes(first_bytes(file, 16)[8:], "little")
-    unpack, told, done = gguf.dequantize, time.monotonic(), 0
-
-    def counted(*arguments: Any) -> Any:
-        nonlocal told, done
-        done += 1
-        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-            told = time.monotonic()
-            _log.warning("%s: %d of %d weights are unpacked", file.name, done, whole)
-        return unpack(*arguments)
-
-    gguf.dequantize = counted
-    try:
-        yield
-    finally:
-        gguf.dequantize = unpack
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:
@@ -424,18 +367,3 @@ def _check_depth(folder: Path, *, trust_remote_code: bool) -> None:
 def _folder_of(model: Any) -> Path:
     """The folder that a model was read from, whatever lies on it."""
     return Path((model.get_base_model() if isinstance(model, PeftModel) else model).config._name_or_path)
-
-
-@contextmanager
-def _without_report() -> Iterator[None]:
-    """Keeps transformers from printing a table of what it missed; `check_whole` refuses it in one sentence."""
-
-    def is_no_report(record: logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
-
-    logger = logging.getLogger("transformers.modeling_utils")
-    logger.addFilter(is_no_report)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_no_report)

@@ -13,9 +13,10 @@ from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.scorers import SCORERS
 from chaintune.study.chains import ORDERS
+from chaintune.study.data_spec import ColumnSpec, SplitSpec
 from chaintune.study.external import ExternalSpec
 from chaintune.study.knobs import MOST_SEEDS
-from chaintune.study.schema import TASK_NAME, ColumnSpec, CurvatureSpec, SplitSpec, StudySpec, TaskSpec, recipe_model
+from chaintune.study.schema import TASK_NAME, CurvatureSpec, StudySpec, TaskSpec, recipe_model
 from chaintune.study.serve import ServeSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions

@@ -15,9 +15,9 @@ from chaintune.models import (
     LoadedModel,
     Precision,
     dequantise,
+    gguf_files,
     load,
     load_reader,
-    loading,
     merge_adapter,
     save,
     with_adapter,
@@ -212,9 +212,9 @@ def test_unpacking_a_gguf_file_tells_how_far_it_is(
 
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (290).to_bytes(8, "little"))
-    monkeypatch.setattr(loading, "_SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(gguf_files, "_SECONDS_BETWEEN_LINES", -1)
     monkeypatch.setattr(gguf, "dequantize", unpacked := lambda *_: "weights")
-    with loading._telling(path):
+    with gguf_files._telling(path):
         assert gguf.dequantize(b"", 2) == "weights"
     assert gguf.dequantize is unpacked
     assert "model.gguf: 1 of 290 weights are unpacked" in caplog.text

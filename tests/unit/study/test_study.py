@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.study.schema import ColumnSpec
+from chaintune.study.data_spec import ColumnSpec
 from chaintune.study.study import Study
 
 GOOD = """\
