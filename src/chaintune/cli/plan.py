@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,13 +89,13 @@ def plan(
     ahead = forecast(session.plan, session.store, rates, entry_keys(session.bases.values()))
     on_cluster = _on_cluster(session, rates, machines, largest) if machines else None
     asked = server_work(session.plan, session.store, {**session.bases, **session.judges}, session.tasks)
+    memory = _memory_bytes(session)
     if as_json:
-        plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
+        plain = session.plan.to_dict() | {"forecast": ahead.to_dict(), "memory_bytes": memory}
         plain |= {"servers": [asdict(one) for one in asked]} if asked else {}
         echo(json.dumps(plain | ({"schedule": on_cluster[0].to_dict()} if on_cluster else {}), indent=2))
         return 0
-    weights = {name: parameters_of(base) for name, base in session.bases.items()}
-    for line in _summary(session, ahead, weights):
+    for line in _summary(session, ahead, memory):
         echo(line)
     for one in asked:
         echo(f"to be asked of {one}")
@@ -188,10 +187,18 @@ def _clipped(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[:half]}...{text[-half:]}"
 
 
-def _summary(session: "Session", ahead: "Forecast", weights: Mapping[str, int]) -> list[str]:
+def _memory_bytes(session: "Session") -> int:
+    """What the largest node's weights take, with what tuning adds to them; activations come on top."""
+    from chaintune.execution.cluster_spec import least_bytes
+    from chaintune.execution.sizing import parameters_of
+
+    weights = {name: parameters_of(base) for name, base in session.bases.items()}
+    return max((least_bytes(node, weights[node.base], session.precision) for node in session.plan.nodes), default=0)
+
+
+def _summary(session: "Session", ahead: "Forecast", memory: int) -> list[str]:
     """What is to be done, and the time, memory and disk that it takes, a line each."""
     from chaintune.cli.amounts import duration, size_shown
-    from chaintune.execution.cluster_spec import least_bytes
 
     plan = session.plan
     counts, stages, scores = plan.counts(), number_of(ahead.stages, "stage"), number_of(ahead.scores, "score")
@@ -203,7 +210,6 @@ def _summary(session: "Session", ahead: "Forecast", weights: Mapping[str, int]) 
     )
     left = [number_of(len(part), one, several) for part, one, several in further if part]
     uncounted = f"; not counted: {' and '.join(left)}" if left else ""
-    memory = max((least_bytes(node, weights[node.base], session.precision) for node in plan.nodes), default=0)
     held = max((node.held_bytes for node in plan.stages), default=0)
     beside = f"; beside its model a stage holds up to {held / 1e6:.1f} MB of what its parent predicts" if held else ""
     shared = f"{counts['stages_shared']:,} stages and {counts['scores_shared']:,} scores in all"

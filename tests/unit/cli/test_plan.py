@@ -45,6 +45,8 @@ def test_a_makespan_is_beside_the_forecast(places: list[str], capsys: pytest.Cap
     slow, tokens = plain["schedule"], plain["forecast"]
     assert slow["unit_hours"] > schedule["unit_hours"], "the rate that is named counts"
     assert tokens["seconds"] > 0
+    assert tokens["added_bytes"]["all"] > tokens["added_bytes"]["none"] > 0
+    assert plain["memory_bytes"] > 0
     assert "schedule" not in planned(capsys, *places)
 
 
