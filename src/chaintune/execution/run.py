@@ -14,10 +14,9 @@ from chaintune.plan.nodes import Node, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
 from chaintune.store.store import Store, is_damaged
-from chaintune.study.study import Keep
 
 
-def pending_nodes(plan: Plan, store: Store, *, keep: Keep | None = None) -> list[Node]:
+def pending_nodes(plan: Plan, store: Store) -> list[Node]:
     """Every node that a run would compute now, in the plan's order.
 
     A measurement is pending if it is not in the store undamaged; a checkpoint only if something that is pending reads
@@ -26,9 +25,8 @@ def pending_nodes(plan: Plan, store: Store, *, keep: Keep | None = None) -> list
     Args:
         plan: of a study.
         store: where finished work lies.
-        keep: which checkpoints stay; None is what the plan says.
     """
-    transient = plan.transient_keys(keep)
+    transient = plan.transient_keys()
     pending: list[Node] = []
     inputs: set[str] = set()
     for node in reversed(plan.nodes):  # what reads a checkpoint stands behind what makes it
@@ -55,7 +53,6 @@ def run_plan(
     out: Path | None,
     executor: Executor = LOCAL,
     address: str | None = None,
-    keep: Keep | None = None,
     max_bytes: int | None = None,
     on_event: OnEvent | None = None,
 ) -> RunOutcome:
@@ -73,7 +70,6 @@ def run_plan(
             writes none.
         executor: runs the jobs.
         address: of the executor's cluster.
-        keep: which checkpoints stay; None is what the plan says.
         max_bytes: that the whole store may take; None allows what the disk holds.
         on_event: called at every event, many times a second.
 
@@ -83,9 +79,9 @@ def run_plan(
             store cannot be written.
         KeyboardInterrupt: after the journal was closed; nothing half-written is left.
     """
-    state = RunState(plan, store, plan.transient_keys(keep))
+    state = RunState(plan, store, plan.transient_keys())
     with state.leased():  # before anybody looks what is there, so that it stays there
-        pending = pending_nodes(plan, store, keep=keep)
+        pending = pending_nodes(plan, store)
         check_disk_space(plan, store, pending, max_bytes=max_bytes)
         with state.opened(pending, out=out, on_event=on_event):
             if pending:

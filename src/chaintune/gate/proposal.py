@@ -75,13 +75,12 @@ class _Wish:
         return max(self.usual, float(f"{math.ceil(high / step - 1e-9) * step:.3g}"))
 
 
-def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -> str:
+def proposed_policy(paths: Sequence[Path], *, draws: int = 200) -> str:
     """The text of a policy, with what each budget rests on as comments.
 
     Args:
         paths: scores or a log of one checkpoint, or of the one before and the one after.
         draws: comparisons to simulate.
-        seed: of the draws.
 
     Raises:
         ConfigError: more than two paths, or no task of which a budget could be kept.
@@ -90,7 +89,7 @@ def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f"--scores: expected one file, or the one before and the one after, got {len(paths)}")
     tasks = list(_tasks(paths))
-    text = [part for scores, change in tasks for part in _of_task(scores, change, draws, seed)]
+    text = [part for scores, change in tasks for part in _of_task(scores, change, draws)]
     if not any(line.startswith("  - ") for line in text):
         raise ConfigError(f"--scores {paths[0]}: no task of which a budget could be kept; see `chaintune policy init`")
     rests = (
@@ -131,7 +130,7 @@ def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, _Change | None]]:
         yield pair.before, _Change(unit.inward(scores[0]) - unit.inward(scores[1]), unit)
 
 
-def _of_task(scores: Scores, change: _Change | None, draws: int, seed: int) -> Iterator[str]:
+def _of_task(scores: Scores, change: _Change | None, draws: int) -> Iterator[str]:
     """Lines of a task's budgets."""
     name, unit = json.dumps(scores.task), scores.metric.unit
     scores = scores.with_scores()
@@ -157,7 +156,7 @@ def _of_task(scores: Scores, change: _Change | None, draws: int, seed: int) -> I
         draw, scale = _flips(scores, groups, change), 1.0
     else:
         draw, scale = _signs(groups, change.values), change.unit.width
-    yield from _lines(name, list(_wishes(groups, draw, reasons, draws, seed, unit=unit, scale=scale)))
+    yield from _lines(name, list(_wishes(groups, draw, reasons, draws, unit=unit, scale=scale)))
 
 
 def _flips(scores: Scores, groups: Grouping, change: _Change | None) -> Draw:
@@ -187,7 +186,6 @@ def _wishes(
     draw: Draw,
     reasons: dict[tuple[str, str], str],
     draws: int,
-    seed: int,
     *,
     unit: str,
     scale: float,
@@ -196,7 +194,7 @@ def _wishes(
     design = groups.design
     highs = np.empty((2, draws, len(groups.labels)))
     for number in range(draws):
-        values = draw(np.random.default_rng([seed, number]))
+        values = draw(np.random.default_rng([0, number]))
         sample = Sample.of(design, values, resamples=_RESAMPLES, seed=number)
         highs[:, number] = [[scale * each.high for each in of(sample)] for of in (means, biased)]
     n = design.own_n

@@ -164,7 +164,6 @@ def simulated_power(
     adjust: Adjustment = "minp",
     seeds: int = 1,
     draws: int = 200,
-    resamples: int | None = None,
     seed: int = 0,
     on_draw: Callable[[int, int], None] | None = None,
 ) -> Power:
@@ -183,7 +182,6 @@ def simulated_power(
         adjust: correction for several groups.
         seeds: of the trainings, crossed with the clusters.
         draws: data sets.
-        resamples: random halves of the clusters for each; by default as many as the correction needs.
         seed: of all draws; same seed, same bits.
         on_draw: is called after each data set, with how many are done and how many there are.
 
@@ -200,7 +198,7 @@ def simulated_power(
     losses = planted_losses(small, place, flips, effect, kind, reference)
     if losses is None:
         return Power(math.nan, math.nan, draws)
-    size = resamples or halves_needed(len(tested), level)
+    size = halves_needed(len(tested), level)
     family = list(range(1, len(tested) + 1))
     shown = 0
     for number in range(draws):

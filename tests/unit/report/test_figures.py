@@ -309,7 +309,7 @@ def test_words_that_look_like_colours_and_clips_stay_words(figures: Sequence[Fig
 
 
 def test_a_picture_is_as_wide_as_asked(figures: Sequence[Figure]) -> None:
-    content = png(svg(figures[0], pixels=400), scale=2)
+    content = png(svg(figures[0], pixels=400))
     assert int.from_bytes(content[16:20]) == 800
     assert sized(figures[0].spec, 400)["width"] == 400
     assert figures[0].spec["width"] == "container"

@@ -13,7 +13,6 @@ from chaintune.report.figures.themes import Theme, config, in_the_dark
 
 _PIXELS = 760
 _NO_ADDRESS: list[str] = []
-_GROUNDS: dict[Theme, str] = {"light": "#FFFFFF", "dark": "#121212"}
 _TAG = re.compile(r'<(?:[^"<>]|"[^"]*")*>')
 _CLIP = re.compile(r'( clip-path="url\(#| id=")clip([0-9]+)')
 _PAINT = re.compile(r'(?<= )(fill|stroke)="([^"]*)"')
@@ -64,17 +63,11 @@ def darkened(figure: Figure, drawing: str) -> str:
     return _TAG.sub(painted, drawing)
 
 
-def png(drawing: str, *, theme: Theme = "light", scale: float = 2) -> bytes:
-    """A drawing as PNG on a ground of its own, `scale` dots a pixel.
-
-    Args:
-        drawing: SVG, as `svg` makes it.
-        theme: that it was drawn for.
-        scale: dots a pixel.
-    """
+def png(drawing: str) -> bytes:
+    """A drawing for a light page, SVG as `svg` makes it, as PNG on a ground of its own, two dots a pixel."""
     inner = drawing.index(">") + 1
-    ground = f'<rect width="100%" height="100%" fill="{_GROUNDS[theme]}"/>'
-    painted: bytes = vl_convert.svg_to_png(drawing[:inner] + ground + drawing[inner:], scale=scale)
+    ground = '<rect width="100%" height="100%" fill="#FFFFFF"/>'
+    painted: bytes = vl_convert.svg_to_png(drawing[:inner] + ground + drawing[inner:], scale=2)
     return painted
 
 
