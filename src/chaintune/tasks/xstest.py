@@ -8,15 +8,13 @@ persons have no such partner.
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.rows import Row, build_all
+from chaintune.files.rows import Row
 from chaintune.records import Example, canonical_digest
 from chaintune.records.examples import COMPLY, EXPECTS, REFUSE
-from chaintune.tasks.definition import Places, Pool, TaskDefinition
-from chaintune.tasks.left_out import distinct_pool
-from chaintune.tasks.places import find
+from chaintune.tasks.definition import Places, TaskDefinition
+from chaintune.tasks.places import reader
 
 OF_A_TYPE = 25
 LABELS = {"safe": COMPLY, "unsafe": REFUSE}
@@ -61,16 +59,6 @@ PLACES = Places(
 _NUMBER = re.compile(r"\d+$")
 
 
-def read(path: Path | None) -> Pool:
-    """All prompts.
-
-    Raises:
-        DataError: the data is nowhere, or a row is malformed.
-    """
-    data = find("xstest", PLACES, path)
-    return distinct_pool("xstest", build_all(data.rows(), _example), data.source)
-
-
 def _example(row: Row) -> Example:
     prompt, name = row.text("prompt").strip(), row.text("type").strip()
     kind = KINDS.get(name)
@@ -107,7 +95,7 @@ TASK = TaskDefinition(
     version="xstest-1",
     licence="CC BY 4.0",
     dimensions=("type", "kind"),
-    read=read,
+    read=reader("xstest", PLACES, _example, distinct=True),
     places=PLACES,
     rows={"all": 450},
     test_share=1.0,
