@@ -325,7 +325,7 @@ def _plain(
     alike: "Mapping[str, Estimate]",
     paths: Mapping[str, Path],
 ) -> list[dict[str, Any]]:
-    from chaintune.report.agreement import plain_estimate
+    from chaintune.records.amounts import plain
 
     return [
         {
@@ -333,7 +333,7 @@ def _plain(
             **({"file": str(paths[task])} if paths else {}),
             "chat": "on" if scores[task].provenance.get("chat") == "on" else "off",
             "accuracy": [row.to_dict() for row in groups],
-            **({"chat_agreement": plain_estimate(alike[task])} if task in alike else {}),
+            **({"chat_agreement": plain(alike[task])} if task in alike else {}),
         }
         for task, groups in rows.items()
     ]

@@ -3,13 +3,14 @@
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from chaintune.execution.hardware import CPU, Hardware, hardware_of
 from chaintune.execution.run import pending_nodes
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
+from chaintune.records.amounts import plain
 from chaintune.records.generation import GENERATION
 from chaintune.store.store import Entry, Store
 from chaintune.study.study import Keep
@@ -65,12 +66,8 @@ class Forecast:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; None for what is not known."""
-        plain = asdict(self)
-        plain |= {name: None if math.isnan(plain[name]) else plain[name] for name in ("seconds", "measured_share")}
-        for name in ("train_rate", "score_rate"):
-            rate = plain[name]["tokens_per_second"]
-            plain[name]["tokens_per_second"] = None if math.isnan(rate) else rate
-        return plain
+        own: dict[str, Any] = plain(self)
+        return own
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """How long the pending jobs of a plan take on a cluster: a list schedule, jobs first in the plan first. Pure."""
 
 import heapq
-import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -11,6 +10,7 @@ from chaintune.execution.cluster_spec import Cluster, amounts, fits
 from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import Node, StageNode
 from chaintune.plan.plan import Plan, Readers
+from chaintune.records.amounts import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ class Makespan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `plan --cluster --json` prints it; None for what is not known."""
-        plain = asdict(self)
-        unknown = [name for name in ("makespan_seconds", "unit_hours") if math.isnan(plain[name])]
-        return plain | dict.fromkeys(unknown)
+        own: dict[str, Any] = plain(self)
+        return own
 
 
 def makespan(

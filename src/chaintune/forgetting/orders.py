@@ -24,7 +24,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.records import CheckpointScores, Estimate, GradientOverlap, ItemMetric
-from chaintune.records.amounts import is_share
+from chaintune.records.amounts import is_share, plain
 from chaintune.shown import Printed
 from chaintune.stats import Sample, combination
 
@@ -257,5 +257,5 @@ def _part(one: float, other: float) -> float:
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
-    named = {name: getattr(estimate, name) for name in ("value", "low", "high", "n", "n_clusters", "n_seeds", "reason")}
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in named.items()}
+    names = ("value", "low", "high", "n", "n_clusters", "n_seeds", "reason")
+    return {name: plain(getattr(estimate, name)) for name in names}

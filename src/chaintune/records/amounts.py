@@ -1,8 +1,9 @@
-"""Amounts of item scores as users write them: `0.02` of a share, `0.05 nats` of anything with a unit."""
+"""Amounts of item scores as users write them (`0.02`, or `0.05 nats` of what has a unit), and numbers as JSON."""
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 # Of a score that is right or wrong, or a part of it.
@@ -12,6 +13,17 @@ NATS = "nats"
 # A loss up to it counts as none: two points of accuracy.
 USUAL_MARGIN = 0.02
 _WRITTEN = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d_](?:[\w ]*\w)?)?\s*")
+
+
+def plain(value: Any) -> Any:
+    """The value as plain data that JSON can hold: records by their fields, sequences as lists, no number as None."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import number_of, require
+from chaintune.records.amounts import plain
 from chaintune.records.answers import NO_ANSWERS, Answers, doubt
 from chaintune.records.labels import PeopleLabels
 from chaintune.records.metrics import Direction
@@ -415,11 +416,11 @@ class Comparison(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None."""
-        plain: dict[str, Any] = {}
+        own: dict[str, Any] = {}
         for name in (f.name for f in fields(self) if f.name not in _NAMES):
             views = _VIEWS.get(name, (name,))
-            plain |= {view: _plain(getattr(self, view)) for view in views}
-        return plain | ({key: getattr(self, name) for name, key in _NAMES.items()} if self.end else {})
+            own |= {view: plain(getattr(self, view)) for view in views}
+        return own | ({key: getattr(self, name) for name, key in _NAMES.items()} if self.end else {})
 
     def to_polars(self) -> "pl.DataFrame":
         """One row a group, the whole task first; estimates spread over columns (`forgetting_low`, ...)."""
@@ -446,16 +447,6 @@ def _no_bias(lost: Estimate) -> Estimate:
     """The biased forgetting of what has none."""
     about = {"n": lost.n, "n_clusters": lost.n_clusters, "n_seeds": lost.n_seeds}
     return Estimate.undefined("the group is the whole task", **about)
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _flat(row: GroupComparison) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chaintune.records.amounts import plain
 from chaintune.records.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ class Curvature:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain |= {"batch_mean": self.batch_mean, "batch_sd": self.batch_sd}
-        plain |= {"batch_radii": [_finite(value) for value in self.batch_radii], "provenance": dict(self.provenance)}
-        return {name: _finite(value) for name, value in plain.items()}
+        own: dict[str, Any] = plain(self)
+        return own | {"batch_mean": plain(self.batch_mean), "batch_sd": plain(self.batch_sd)}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Curvature":
@@ -103,7 +102,3 @@ class CheckpointCurvature:
 
     checkpoint: Checkpoint
     curvature: Curvature
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,8 +1,10 @@
 """What a policy says about comparisons: one judgement a budget, and an answer of all together."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from chaintune.records.amounts import plain
 
 Tier = Literal["block", "warn", "note"]
 BudgetStatistic = Literal["forgetting", "biased_forgetting", "disparity"]
@@ -59,12 +61,8 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
-        own = {name: value for name, value in asdict(self).items() if self.end or name not in ("start", "end")}
-        named = {JUDGEMENT_KEYS.get(name, name): value for name, value in own.items()}
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in named.items()
-        }
+        own = {name: value for name, value in plain(self).items() if self.end or name not in ("start", "end")}
+        return {JUDGEMENT_KEYS.get(name, name): value for name, value in own.items()}
 
 
 @dataclass(frozen=True, slots=True)

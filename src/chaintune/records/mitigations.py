@@ -1,9 +1,9 @@
 """How a checkpoint came from a chain that lost a task, and what is advised after comparing several."""
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from chaintune.records.amounts import plain
 from chaintune.records.checkpoint import Chain
 
 Who = Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "representative"]
@@ -82,5 +82,4 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; no dose is None."""
-        plain = {"ladder" if name == "dose_curve" else name: value for name, value in asdict(self).items()}
-        return plain | {"dose": None if math.isnan(self.dose) else self.dose, "tested": list(self.tested)}
+        return {"ladder" if name == "dose_curve" else name: value for name, value in plain(self).items()}

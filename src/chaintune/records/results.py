@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from chaintune.records.amounts import plain
 from chaintune.records.answers import NO_ANSWERS, Answers, is_accuracy
 from chaintune.records.checkpoint import Checkpoint
 from chaintune.records.metrics import Direction
@@ -193,7 +194,8 @@ class ResultRow:
 
     def to_dict(self) -> dict[str, Any]:
         """One flat mapping that JSON can hold: the row's own fields, then the estimate's; what is undefined is None."""
-        return {name: _plain(value) for name, value in _flat(self).items()}
+        flat: dict[str, Any] = plain(_flat(self))
+        return flat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,7 +265,3 @@ def _flat(row: ResultRow) -> dict[str, Any]:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,6 @@
 """What one checkpoint scored on each example of a task: `Scores`, their table and their file."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from chaintune.arguments import PATH, taking
 from chaintune.errors import ConfigError, DataError, nearest, require
+from chaintune.records.amounts import plain
 from chaintune.records.choice import (
     BALANCED,
     CHOICE_METRICS,
@@ -252,7 +252,7 @@ class Scores(Printed):
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""
-        rows = [{name: _plain(value) for name, value in row.items()} for row in self.table.to_pylist()]
+        rows = plain(self.table.to_pylist())
         rows = [row | {"groups": dict(row["groups"] or ())} for row in rows]
         return {"task": self.task, "provenance": dict(self.provenance), "examples": rows}
 
@@ -457,9 +457,3 @@ def _labelled_groups(
 
 def _groups(example: Example) -> list[tuple[str, list[str]]]:
     return [(dimension, list(names)) for dimension, names in sorted(example.groups.items())]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

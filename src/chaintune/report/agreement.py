@@ -1,9 +1,6 @@
 """How far a checkpoint answers alike in its chat template and as plain text, as a table and in words."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import PERCENT
@@ -49,12 +46,6 @@ def agreement_sentence(task: str, alike: Mapping[str, Estimate], *, level: float
         return ""
     shares = (f"{name} {PERCENT.text(own, level=level)} of {own.n:,} examples" for name, own in alike.items())
     return f"Asked in the chat template and as plain text, {task} got the same answer: {', '.join(shares)}."
-
-
-def plain_estimate(estimate: Estimate) -> dict[str, Any]:
-    """Plain data that JSON can hold; what is undefined is None."""
-    numbers = asdict(estimate)
-    return {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
 
 
 def _cells(task: str, checkpoint: str, alike: Estimate) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """What one model answers: a row for each task, and for each group of a dimension."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
 from chaintune.records import Answers, Estimate, ResultRow, Scores
+from chaintune.records.amounts import plain
 from chaintune.records.metrics import Direction
 from chaintune.records.scales import levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
@@ -40,10 +40,9 @@ class Scored:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
-        numbers = asdict(self.accuracy) | asdict(self.answers)
-        plain = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
         own = {name: getattr(self, name) for name in ("dimension", "group", "unit", "item_metric", "direction")}
-        return {**own, **plain}
+        numbers: dict[str, Any] = plain(self.accuracy) | plain(self.answers)
+        return own | numbers
 
 
 def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
