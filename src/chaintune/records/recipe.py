@@ -1,6 +1,7 @@
 """How one stage of tuning trains, and what it asks of a cluster."""
 
 from dataclasses import dataclass, fields
+from math import isqrt
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError
@@ -215,3 +216,10 @@ class Recipe:
             "lora_dropout": self.lora_dropout,
             "lora_targets": targets,
         }
+
+
+def micro_batch(batch_size: int, at_most: int) -> int:
+    """The largest divisor of `batch_size` that is at most `at_most`, so that a step is whole micro-batches."""
+    sizes = (size for size in range(1, isqrt(batch_size) + 1) if batch_size % size == 0)
+    divisors = [part for size in sizes for part in (size, batch_size // size)]
+    return max(size for size in divisors if size <= max(1, at_most))

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isqrt
 from typing import Any
 
 from chaintune.records import PeftSettings, Recipe, Resources
+from chaintune.records.recipe import micro_batch
 
 RECIPE_FIELDS = tuple(one.name for one in fields(Recipe) if one.name != "regulariser")
 RESOURCE_FIELDS = tuple(one.name for one in fields(Resources))
@@ -64,6 +64,4 @@ def _fitted(recipe: Recipe) -> Recipe:
     """The recipe with the largest micro-batch, up to its own, that divides the batch."""
     if not recipe.micro_batch_size:
         return recipe
-    batch = recipe.batch_size
-    divisors = [part for size in range(1, isqrt(batch) + 1) if batch % size == 0 for part in (size, batch // size)]
-    return replace(recipe, micro_batch_size=max(size for size in divisors if size <= recipe.micro_batch_size))
+    return replace(recipe, micro_batch_size=micro_batch(recipe.batch_size, recipe.micro_batch_size))

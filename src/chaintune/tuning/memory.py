@@ -4,7 +4,7 @@ import logging
 
 from chaintune.errors import StageError
 from chaintune.records import Recipe
-from chaintune.tuning.tokenized import micro_batch
+from chaintune.records.recipe import micro_batch
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chaintune.errors import StageError
 from chaintune.models.processes import Rank
-from chaintune.tuning.tokenized import micro_batch
+from chaintune.records.recipe import micro_batch
 
 
 @dataclass(frozen=True, slots=True)

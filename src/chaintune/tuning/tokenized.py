@@ -111,11 +111,6 @@ def all_tokens(example: Tokenized) -> Tokens:
     return tuple(chain.from_iterable(example.sequences)) if len(example.sequences) > 1 else example.sequences[0]
 
 
-def micro_batch(batch_size: int, at_most: int) -> int:
-    """The largest divisor of `batch_size` that is at most `at_most`, so that a step is whole micro-batches."""
-    return max(size for size in range(1, min(batch_size, max(1, at_most)) + 1) if batch_size % size == 0)
-
-
 class OrderedExamples(Dataset[Tokenized]):
     """Examples in training order, for a data loader that reads them front to back."""
 

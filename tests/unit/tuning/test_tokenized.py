@@ -3,6 +3,7 @@
 import pytest
 
 from chaintune.models.encoding import Encoded
+from chaintune.records.recipe import micro_batch
 from chaintune.tuning.tokenized import (
     IGNORED,
     OrderedExamples,
@@ -10,7 +11,6 @@ from chaintune.tuning.tokenized import (
     all_tokens,
     collate,
     longest_tokens,
-    micro_batch,
     training_examples,
 )
 
