@@ -27,14 +27,10 @@ from chaintune.report.results import Results
 _MOST_OF_A_KIND = 24
 
 
+# Altair would hold each part of each spec against its schema, which takes most of the time; the tests do that.
+@debug_mode(False)
 def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
-    # Altair would hold each part of each spec against its schema, which takes most of the time; the tests do that.
-    with debug_mode(False):
-        return _every_figure(results)
-
-
-def _every_figure(results: Results) -> list[Figure]:
     series, results = results.series, results.leading
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
