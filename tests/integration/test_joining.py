@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
+from chaintune import forgetting
 from chaintune.cli import main
 from chaintune.errors import ChaintuneError, DataError
 from chaintune.report.figures import result_figures
@@ -31,13 +32,22 @@ WHOLE = (
 )
 
 
+@contextmanager
+def without_statistics() -> Iterator[None]:
+    """Nobody looks at the results of what is only joined, and they take longest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forgetting, "summarise", lambda *_arguments, **_options: [])
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folders of a run with three seeds and of one with each; nothing that they were computed from is left."""
     made, folder = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("elsewhere")
     for name, seeds in (("whole", SEEDS), *((f"seed{seed}", (seed,)) for seed in SEEDS)):
         session = smoke.open(made / "store", *WHOLE, f"vary.seed={list(seeds)}")
-        assert session.run(made / name).outcome.complete
+        with nullcontext() if name == "whole" else without_statistics():
+            assert session.run(made / name).outcome.complete
         shutil.move(made / name, folder / name)
     shutil.rmtree(made)
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +61,8 @@ def test_joined_runs_are_the_one_run_with_their_seeds(
     """Joined in whatever order, in two steps, the second in place and by the command."""
     monkeypatch.setattr("chaintune.report.folder.result_figures", lambda _results: [])  # a slow test has them
     whole, joined = runs / "whole", tmp_path / "joined"
-    join([runs / "seed2", runs / "seed0"], joined)
+    with without_statistics():
+        join([runs / "seed2", runs / "seed0"], joined)
     with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
         main(["report", str(joined), str(runs / "seed1"), "--out", str(joined)])
     assert ended.value.code == 0
