@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chaintune.api import Study, curvature, mitigate, order, suite
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
-    from chaintune.finished import load
+    from chaintune.finished import join, load
     from chaintune.forgetting.orders import PredictedOrders
     from chaintune.logs import compare, compare_series
     from chaintune.records import (
@@ -89,6 +89,7 @@ __all__ = [
     "compare",
     "compare_series",
     "curvature",
+    "join",
     "load",
     "mitigate",
     "order",
@@ -115,6 +116,7 @@ _HOMES = (
         "compare": "logs",
         "compare_series": "logs",
         "curvature": "api",
+        "join": "finished",
         "load": "finished",
         "mitigate": "api",
         "order": "api",

@@ -1,7 +1,7 @@
 """A finished run read back from its folder, as the values that Python returned when it was made."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,6 +53,31 @@ def load(folder: Path | str, *, store: Store | Path | str | None = None) -> Fini
         f"{place}: no results there; expected the --out folder of a finished run, which holds {RESULTS} (run, "
         f"mitigate), {COMPARISON} (audit), {ORDERS} (order) or score files (score, rescore)"
     )
+
+
+@taking(out=PATH)
+def join(
+    folders: Sequence[Path | str] | Path | str, out: Path | str, *, store: Store | Path | str | None = None
+) -> StudyResults | Mitigations:
+    """The results of runs of one study that differ in seed, as one run with all of their seeds would have had.
+
+    Nothing but the folders is read: no store, model or data set. What was joined may be joined again.
+
+    Args:
+        folders: `--out` folders of the runs.
+        out: for the joined results, with everything that a run leaves behind; it may be one of the folders.
+        store: that holds the checkpoints of the runs, or its address; None is the default store.
+
+    Raises:
+        DataError: a folder holds no such results, two differ in more than their seeds, or a seed is in two of them.
+        StoreError: the folder cannot be written to.
+    """
+    from chaintune.runs import joining  # loads what computes statistics
+
+    several = [folders] if isinstance(folders, str | Path) else folders
+    places, place = [Path(folder).expanduser() for folder in several], Path(out).expanduser()
+    joining.join(places, place, command=["chaintune", "report", *map(str, places), "--out", str(place)])
+    return _studied(place, store)
 
 
 def _studied(folder: Path, store: Store | Path | str | None) -> StudyResults | Mitigations:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
+import chaintune
 from chaintune import forgetting
 from chaintune.cli import main
 from chaintune.errors import ChaintuneError, DataError
@@ -62,7 +63,8 @@ def test_joined_runs_are_the_one_run_with_their_seeds(
     monkeypatch.setattr("chaintune.report.folder.result_figures", lambda _results: [])  # a slow test has them
     whole, joined = runs / "whole", tmp_path / "joined"
     with without_statistics():
-        join([runs / "seed2", runs / "seed0"], joined)
+        results = chaintune.join([runs / "seed2", str(runs / "seed0")], joined)
+    assert results.folder == joined
     with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
         main(["report", str(joined), str(runs / "seed1"), "--out", str(joined)])
     assert ended.value.code == 0

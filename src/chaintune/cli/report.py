@@ -54,4 +54,6 @@ def report(
         echo(str(page))
         return
     plain = next((name for name in ("results.json", "comparison.json") if (folder / name).is_file()), "")
+    if form == "json" and not plain:
+        raise ConfigError(f"{folder}: no results.json there; 'chaintune report {folder} --out DIR' writes all anew")
     echo((folder / (plain if form == "json" else "report.md")).read_text(encoding="utf-8"), nl=False)
