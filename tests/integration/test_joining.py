@@ -17,6 +17,7 @@ from chaintune.cli import main
 from chaintune.errors import ChaintuneError, DataError
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import read_results, write_report
+from chaintune.results import StudyResults
 from chaintune.runs.joining import check_alike, join
 from chaintune.runs.measured import read
 from tests.integration.conftest import BRIEF, Smoke
@@ -64,6 +65,7 @@ def test_joined_runs_are_the_one_run_with_their_seeds(
     whole, joined = runs / "whole", tmp_path / "joined"
     with without_statistics():
         results = chaintune.join([runs / "seed2", str(runs / "seed0")], joined)
+    assert isinstance(results, StudyResults)
     assert results.folder == joined
     with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
         main(["report", str(joined), str(runs / "seed1"), "--out", str(joined)])

@@ -251,6 +251,8 @@ class Graph:
             final = place == len(branch.steps)
             if is_plain and not final and chain in made:  # another branch begins alike
                 path.append(made[chain])
+                if measured is not None:  # which asks for less
+                    self._add_cell(base, chain, variant, made[chain], tasks=measured)
                 continue
             step = self._answered(base, variant, branch, self._weighed(base, variant, branch, step, made), made)
             node = self._stage(base, chain, variant, path, self._referring(base, chain, variant, path[-1], step))
