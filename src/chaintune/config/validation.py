@@ -9,9 +9,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from chaintune.config.numbers import NUMBER_FINDINGS, expected_number
 from chaintune.config.source import KeyPath, Source
 from chaintune.errors import nearest
+
+_NUMBER_FINDINGS = frozenset(
+    {
+        "a_bool", "finite_number", "float_parsing", "float_type", "greater_than", "greater_than_equal",
+        "int_from_float", "int_parsing", "int_parsing_size", "int_type", "less_than", "less_than_equal",
+    }
+)  # fmt: skip
+_WORDS = {"gt": "greater than", "ge": "of at least", "lt": "less than", "le": "at most"}
 
 
 def no_bool(value: Any) -> Any:
@@ -107,8 +114,8 @@ def note(
         elif finding["type"] == "extra_forbidden":
             valid = _keys_of(model, finding["loc"][:-1])
             source.report(path, f"unknown key '{finding['loc'][-1]}'; {nearest(str(finding['loc'][-1]), valid)}")
-        elif finding["type"] in NUMBER_FINDINGS and (field := _field_at(model, finding["loc"])):
-            source.report(path, f"expected {expected_number(field)}, got {finding['input']!r}")
+        elif finding["type"] in _NUMBER_FINDINGS and (field := _field_at(model, finding["loc"])):
+            source.report(path, f"expected {_expected_number(field)}, got {finding['input']!r}")
         else:
             source.report(path, _sentence(finding))
 
@@ -186,3 +193,33 @@ def _inner(annotation: Any) -> Any:
     """The model inside `dict[str, M]`, `list[M]`, `M | None`."""
     models = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
     return models[0] if models else annotation
+
+
+def _expected_number(field: FieldInfo) -> str:
+    """The numbers that a field takes, or that its list takes: `a number greater than 0 and at most 1`."""
+    limits: dict[str, float] = {}
+    kinds: set[type] = set()
+    _collect((field.annotation, *field.metadata), limits, kinds)
+    if int in kinds and float not in kinds:
+        low = limits.get("ge", limits["gt"] + 1 if "gt" in limits else None)
+        high = limits.get("le", limits["lt"] - 1 if "lt" in limits else None)
+        if low is not None and high is not None:
+            return f"a whole number from {low:,} to {high:,}"
+        return "a whole number" + ("" if low is None else f" of at least {low:,}")
+    ends = [f"{word} {_shown(limits[name])}" for name, word in _WORDS.items() if name in limits]
+    return " ".join(["a number", " and ".join(ends)]).rstrip()
+
+
+def _shown(limit: float) -> str:
+    return f"{int(limit):,}" if limit == int(limit) else f"{limit:g}"
+
+
+def _collect(parts: Any, limits: dict[str, float], kinds: set[type]) -> None:
+    for part in parts:
+        if part in (int, float):
+            kinds.add(part)
+        for limit in part.metadata if isinstance(part, FieldInfo) else (part,):
+            limits |= {
+                name: getattr(limit, name) for name in _WORDS if not isinstance(limit, type) and hasattr(limit, name)
+            }
+        _collect(get_args(part), limits, kinds)

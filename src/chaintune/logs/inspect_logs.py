@@ -20,10 +20,9 @@ from chaintune.files.reading import parse_json, readable
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, blocks, check_json, check_size
 from chaintune.logs.details import CHANCE, explain
-from chaintune.logs.facts import canonical
+from chaintune.logs.facts import canonical, digest
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.inspect_conditions import doubts_of, ending, facts_of
-from chaintune.logs.inspect_samples import prompt_digest, question_digests, sample_fields
 from chaintune.logs.inspect_scores import detail_of, scorer_of, scores_by_scorer, values_of, warn_of_unscored
 from chaintune.logs.log import Log, of_finished_runs
 from chaintune.logs.options import ReadOptions
@@ -199,7 +198,7 @@ def _drawn(summaries: Sequence[Any]) -> list[tuple[str | int, int]]:
 
 
 def _prompts(samples: Collection[Any]) -> dict[str, str]:
-    return {canonical(sample.id): digest for sample in samples if (digest := prompt_digest(sample.messages))}
+    return {canonical(sample.id): known for sample in samples if (known := _prompt_digest(sample.messages))}
 
 
 def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options: ReadOptions, where: str) -> Log:
@@ -231,9 +230,9 @@ def _doubts(log: Any, summaries: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _row(summary: Any, scored: Mapping[str, Any], prompt: str | None, where: str) -> Row:
-    digests = {**question_digests(summary), "prompt": prompt}
-    known = {f"{_DIGEST}{kind}": digest for kind, digest in digests.items()}
-    return Row(f"{where}, sample '{summary.id}'", {**sample_fields(summary), **scored, **known})
+    digests = {**_question_digests(summary), "prompt": prompt}
+    known = {f"{_DIGEST}{kind}": value for kind, value in digests.items()}
+    return Row(f"{where}, sample '{summary.id}'", {**_sample_fields(summary), **scored, **known})
 
 
 def _fields_of(options: ReadOptions) -> Fields:
@@ -247,6 +246,39 @@ def _fields_of(options: ReadOptions) -> Fields:
         details={name: name for name in ("answer", "outcome", CHANCE)},
         scale=options.scale,
     )
+
+
+def _sample_fields(sample: Any) -> dict[str, Any]:
+    """The fields of a sample or summary that may be named, but for the score.
+
+    White space inside texts of the metadata counts as one space, as in the summaries that Inspect writes.
+    """
+    metadata = {
+        name: " ".join(value.split()) if isinstance(value, str) else value for name, value in sample.metadata.items()
+    }
+    return {"id": sample.id, "target": sample.target, "metadata": metadata}
+
+
+def _question_digests(summary: Any) -> dict[str, str]:
+    """Digests of what an example asked, `input` with its choices and `target`, both as long as a summary has them."""
+    question = summary.input if isinstance(summary.input, str) else _messages(summary.input)
+    target = summary.target if isinstance(summary.target, list) else [summary.target]
+    return {"input": digest([question, *(summary.choices or ())]), "target": digest(target)}
+
+
+def _prompt_digest(messages: Sequence[Any]) -> str:
+    """Digest of the messages before the model's first answer; empty when there are none."""
+    prompt = []
+    for message in messages:
+        if message.role == "assistant":
+            break
+        prompt.append(message)
+    return digest(_messages(prompt)) if prompt else ""
+
+
+def _messages(messages: Sequence[Any]) -> list[Any]:
+    """Role and content; the ids are drawn at random."""
+    return [message.model_dump(mode="json", include={"role", "content"}) for message in messages]
 
 
 READER = LogReader(recognises, read)

@@ -7,6 +7,7 @@ any causal architecture of transformers works. Recurrent layers keep a state tha
 several choices, and some models bring a cache of their own; those read the prefix again with each choice.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from chaintune.models.encoding import Encoded
 from chaintune.models.forward import are_read_alike, logits_only_at
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.roomy_cache import holds_keys_and_values
-from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
 
 
@@ -49,8 +49,8 @@ def shared_prompt_logprobs(
     portions = Portions[int](
         type(model).__name__,
         batch_tokens,
-        cut=lambda batch, tokens: cut(batch, encoded, batch_tokens=tokens, batch_answers=batch_answers),
-        weigh=lambda batch: sum(held_tokens(encoded[index]) for index in batch),
+        cut=lambda batch, tokens: _cut(batch, encoded, batch_tokens=tokens, batch_answers=batch_answers),
+        weigh=lambda batch: sum(_held_tokens(encoded[index]) for index in batch),
         may_halve=may_halve,
     )
     batches = equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers)
@@ -124,3 +124,45 @@ def _predicted_sums(model: Any, texts: Sequence[Sequence[int]], *, read: int, **
 
 def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
     return torch.log_softmax(logits.float(), dim=-1)
+
+
+def equal_prefix_batches(encoded: Sequence[Encoded], *, batch_tokens: int, batch_answers: int) -> list[list[int]]:
+    """Indices of examples, batch by batch; within a batch all prefixes have one length.
+
+    Longest first, so that a batch too large for memory fails at once and not at the end. The order
+    depends on the examples alone, never on how they were stored.
+
+    Args:
+        encoded: examples, in an order the caller can reproduce.
+        batch_tokens: prefix and continuation tokens of one batch together; a batch holds one example at least.
+        batch_answers: predicted tokens of one batch together, each of which costs a row of logits.
+    """
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, example in enumerate(encoded):
+        by_length[len(example.prefix)].append(index)
+    batches = []
+    for length in sorted(by_length, reverse=True):
+        batches += _cut(by_length[length], encoded, batch_tokens=batch_tokens, batch_answers=batch_answers)
+    return batches
+
+
+def _cut(
+    indices: Sequence[int], encoded: Sequence[Encoded], *, batch_tokens: int, batch_answers: int
+) -> list[list[int]]:
+    """Runs of examples of one prefix length, each as long as one batch may be, in the order given."""
+    batches: list[list[int]] = []
+    tokens = answers = 0
+    for index in indices:
+        example = encoded[index]
+        tokens += _held_tokens(example)
+        answers += sum(map(len, example.continuations))
+        if not batches or tokens > batch_tokens or answers > batch_answers:
+            batches.append([])
+            tokens, answers = _held_tokens(example), sum(map(len, example.continuations))
+        batches[-1].append(index)
+    return batches
+
+
+def _held_tokens(example: Encoded) -> int:
+    """Tokens that an example holds in memory: the cached prefix is repeated for every choice."""
+    return example.longest_tokens * len(example.continuations)

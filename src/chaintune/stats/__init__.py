@@ -4,11 +4,11 @@ from chaintune.stats.agreement import Agreement, agreement
 from chaintune.stats.clusters import Design
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
 from chaintune.stats.families import corrected, group_contrasts, own_means
-from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust, one_test
 from chaintune.stats.pooling import pooled
 from chaintune.stats.prediction_powered import LEAST_LABELS, Powered, prediction_powered
+from chaintune.stats.rates import mcnemar_p
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
 from chaintune.stats.simulation import Flips, Power, flips_of, simulated_power

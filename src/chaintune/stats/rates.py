@@ -216,3 +216,13 @@ def t_tails(value: Floats, error: Floats, freedom: Floats | float) -> Floats:
     """Two-sided p-value of Student's t; 1 where value and error are both 0."""
     ratio = np.divide(np.abs(value), error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
     return np.asarray(2 * special.stdtr(np.maximum(freedom, 1.0), -ratio))
+
+
+def mcnemar_p(forgot: int, learned: int) -> float:
+    """Two-sided p-value that right-to-wrong and wrong-to-right are equally likely; 1 without a flip.
+
+    It takes every example for independent; the clustered test is `sign_flip_p`.
+
+    Source: McNemar (1947), exact binomial form.
+    """
+    return min(1.0, 2.0 * float(special.bdtr(min(forgot, learned), forgot + learned, 0.5)))

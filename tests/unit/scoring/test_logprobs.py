@@ -16,8 +16,8 @@ from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.models.processes import Rank
 from chaintune.models.token_tree import TokenTree
 from chaintune.scoring import logprobs, trees
-from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.scoring.logprobs import answer_logprobs
+from chaintune.scoring.shared_prompts import equal_prefix_batches
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.reference import largest_difference, random_states, reference_logprobs

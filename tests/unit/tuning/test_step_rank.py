@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chaintune.errors import StageError
 from chaintune.models.encoding import Encoded
 from chaintune.records import Recipe, Regulariser
-from chaintune.scoring.batches import equal_prefix_batches
+from chaintune.scoring.shared_prompts import equal_prefix_batches
 from chaintune.tuning.sharding import check_can_shard, training_bytes
 from chaintune.tuning.shared_prefixes import collate_tree
 from chaintune.tuning.step_rank import StepRank
