@@ -55,17 +55,13 @@ class StageDivergence:
     backward: Estimate
 
 
-def mean_divergences(
-    table: pa.Table, task: Task, *, level: float, resamples: int, seed: int
-) -> tuple[Estimate, Estimate]:
+def mean_divergences(table: pa.Table, task: Task, options: Inference) -> tuple[Estimate, Estimate]:
     """The mean forward and backward divergence of a token, in nats, each with its interval over clusters.
 
     Args:
         table: a measurement's, with the columns `example_id`, `forward`, `backward` and `tokens`.
         task: whose test examples were read.
-        level: of the intervals.
-        resamples: halves of the clusters to draw.
-        seed: of the draws.
+        options: how sure.
 
     Undefined: both, where one model rules out tokens that the other does not; the interval, of fewer clusters than one
     needs. There is no test: a model that was trained at all moved.
@@ -74,8 +70,7 @@ def mean_divergences(
     names = [clusters[name] for name in table.column("example_id").to_pylist()]
     numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
     design = Design.of(numbers, sparse.csr_array((len(names), 0)))
-    how = {"level": level, "resamples": resamples, "seed": seed}
-    (forward,), (backward,) = (_means(table, name, design, **how) for name in ("forward", "backward"))
+    (forward,), (backward,) = (_means(table, name, design, options) for name in ("forward", "backward"))
     return forward, backward
 
 
@@ -109,19 +104,21 @@ def group_divergences(
     crossed = [pair for pair in intersections if known.issuperset(pair)]
     groups = grouping(plain, [name for name in by if name in known], crossed, level=options.level)
     ordered = table.take([places[name] for name in ids])
-    how = {"level": options.level, "resamples": options.resamples, "seed": options.seed}
-    both = (_means(ordered, name, groups.design, **how) for name in ("forward", "backward"))
+    both = (_means(ordered, name, groups.design, options) for name in ("forward", "backward"))
     return tuple(Divergence(*label, *pair) for label, *pair in zip(groups.labels, *both, strict=True))
 
 
-def _means(table: pa.Table, name: str, design: Design, **how: Any) -> list[Estimate]:
+def _means(table: pa.Table, name: str, design: Design, options: Inference) -> list[Estimate]:
     """The mean of one direction of a token, of each of a design's groups."""
     values = table.column(name).to_numpy()
     tokens: Floats = table.column("tokens").to_numpy().astype(np.float64)
     infinite = np.isinf(values)
     counts = design.members.T @ infinite.astype(np.float64)
     # What is infinite lies in groups that are not defined, and counts in no other.
-    known = ratios(design, np.where(infinite, 0.0, values), tokens, rare="too skewed divergences", **how)
+    known = ratios(
+        design, np.where(infinite, 0.0, values), tokens, rare="too skewed divergences",
+        level=options.level, resamples=options.resamples, seed=options.seed,
+    )  # fmt: skip
     return [
         Estimate.undefined(_INFINITE[name].format(of=f"{count:.0f} of {one.n} examples"), n=one.n)
         if count
@@ -169,9 +166,7 @@ def divergence_rows(
     pairs: "pl.DataFrame",
     *,
     study: str,
-    level: float,
-    resamples: int,
-    seed: int,
+    options: Inference,
 ) -> list[ResultRow]:
     """Both divergences of each stage, and the rank correlation of the forward one with what was forgotten.
 
@@ -181,14 +176,10 @@ def divergence_rows(
         divergences: of a study's stages.
         pairs: from `divergence_pairs`.
         study: name of the study.
-        level: of the intervals.
-        resamples: permutations behind each p-value.
-        seed: of the permutations.
+        options: level of the intervals; permutations behind each p-value, and their seed.
     """
     rows = [row for one in divergences for row in _stage_rows(one, study)]
-    return rows + correlation_rows(
-        pairs, FORWARD, CORRELATION, study=study, level=level, resamples=resamples, seed=seed
-    )
+    return rows + correlation_rows(pairs, FORWARD, CORRELATION, study=study, options=options)
 
 
 def _stage_rows(one: StageDivergence, study: str) -> list[ResultRow]:

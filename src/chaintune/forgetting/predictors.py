@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chaintune.forgetting.options import Inference
 from chaintune.records import ALL_SEEDS, ResultRow
 from chaintune.stats.ranks import rank_correlation
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def correlation_rows(
-    pairs: "pl.DataFrame", predictor: str, metric: str, *, study: str, level: float, resamples: int, seed: int
+    pairs: "pl.DataFrame", predictor: str, metric: str, *, study: str, options: Inference
 ) -> list[ResultRow]:
     """The rank correlation of a predictor with forgetting, of each task and, where there are several, of all.
 
@@ -24,16 +25,14 @@ def correlation_rows(
         predictor: name of its column.
         metric: of the rows.
         study: name of the study.
-        level: of the intervals.
-        resamples: permutations behind each p-value.
-        seed: of the permutations.
+        options: level of the intervals; permutations behind each p-value, and their seed.
     """
     rows = []
     tasks = pairs["task"].unique(maintain_order=True).to_list()
     for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
         chosen = pairs.filter(pairs["task"] == task) if task else pairs
         columns = (chosen[name].to_numpy().astype(np.float64) for name in (predictor, "forgetting"))
-        estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
+        estimate = rank_correlation(*columns, level=options.level, resamples=options.resamples, seed=options.seed)
         bases = chosen["base"].unique().to_list()
         base = bases[0] if len(bases) == 1 else ""
         rows.append(ResultRow(study, base, "", "", 0, "", task, metric, "", "", ALL_SEEDS, estimate))

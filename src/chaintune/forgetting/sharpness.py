@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.predictors import correlation_rows
 from chaintune.records import CheckpointCurvature, Estimate, ResultRow, chain_label, variant_label
 
@@ -49,9 +50,7 @@ def sharpness_rows(
     pairs: pl.DataFrame,
     *,
     study: str,
-    level: float,
-    resamples: int,
-    seed: int,
+    options: Inference,
 ) -> list[ResultRow]:
     """The curvature of each checkpoint, and its rank correlation with forgetting for each task and for all.
 
@@ -61,13 +60,11 @@ def sharpness_rows(
         curvatures: of the first checkpoints.
         pairs: from `sharpness_pairs`.
         study: name of the study.
-        level: of the intervals.
-        resamples: permutations behind each p-value.
-        seed: of the permutations.
+        options: level of the intervals; permutations behind each p-value, and their seed.
     """
     rows = [_curvature_row(one, study) for one in curvatures]
     metric = "curvature_forgetting_correlation"
-    return rows + correlation_rows(pairs, "radius", metric, study=study, level=level, resamples=resamples, seed=seed)
+    return rows + correlation_rows(pairs, "radius", metric, study=study, options=options)
 
 
 def _numbers(one: CheckpointCurvature) -> dict[str, object]:

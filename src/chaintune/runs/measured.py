@@ -18,6 +18,7 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names
 from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
 from chaintune.forgetting.divergence import StageDivergence, divergence_pairs, divergence_rows
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.records import (
@@ -171,14 +172,14 @@ def write(measured: Measured, out: Path) -> list[ResultRow]:
         seed_variance=study.seed_variance,
         other_ways=measured.other_ways,
     )
-    how: dict[str, Any] = {"study": study.name, "level": study.level, "resamples": study.resamples, "seed": study.seed}
+    options = Inference(study.level, study.resamples, study.seed)
     tables = {CURVES: curve_table((one.checkpoint, one.curve) for one in checkpoints)}
     if curvatures := [CheckpointCurvature(one.checkpoint, one.curvature) for one in checkpoints if one.curvature]:
         tables["curvature.parquet"] = pairs = sharpness_pairs(curvatures, rows)
-        rows += sharpness_rows(curvatures, pairs, **how)
+        rows += sharpness_rows(curvatures, pairs, study=study.name, options=options)
     if divergences := [one.divergence for one in checkpoints if one.divergence]:
         tables["kl.parquet"] = moved = divergence_pairs(divergences, rows)
-        rows += divergence_rows(divergences, moved, **how)
+        rows += divergence_rows(divergences, moved, study=study.name, options=options)
     with os_errors_as_store_error(out, "the results cannot be written"):
         for name, table in tables.items():
             if table.height or name != CURVES:

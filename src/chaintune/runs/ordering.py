@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from chaintune.errors import ConfigError, StageError, StoreError
 from chaintune.files import atomic
@@ -166,8 +165,7 @@ def _influences(session: Session, tasks: Sequence[str]) -> dict[int, Mapping[tup
     divergences: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
     for node in plan.divergences:
         table = Measurement.read(_folder(store, node) / MEASUREMENT_FILE).table
-        how: dict[str, Any] = {"level": study.level, "resamples": 100, "seed": study.seed}
-        forward, _ = mean_divergences(table, session.tasks[node.task], **how)
+        forward, _ = mean_divergences(table, session.tasks[node.task], Inference(study.level, 100, study.seed))
         # Undefined where the training rules out a token that the base does not: further than any other.
         value = math.inf if math.isnan(forward.value) else forward.value
         divergences[node.seed][node.chain[0], node.task] = value

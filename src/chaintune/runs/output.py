@@ -17,6 +17,7 @@ from chaintune.execution.hardware import installed_packages
 from chaintune.execution.learning import curve_of
 from chaintune.files.names import shown_arguments, without_folders
 from chaintune.forgetting.divergence import StageDivergence, mean_divergences
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision
 from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, External, ScoreNode
@@ -135,8 +136,7 @@ def _divergence(prepared: Prepared, cell: Cell) -> StageDivergence | None:
     study = prepared.study
     node = next(node for node in prepared.plan.divergences if node.key == cell.kl_key)
     table = Measurement.read(entry.path / MEASUREMENT_FILE).table
-    how: dict[str, Any] = {"level": study.level, "resamples": study.resamples, "seed": study.seed}
-    both = mean_divergences(table, prepared.tasks[node.task], **how)
+    both = mean_divergences(table, prepared.tasks[node.task], Inference(study.level, study.resamples, study.seed))
     return StageDivergence(cell.checkpoint, node.parent_key, node.task, *both)
 
 

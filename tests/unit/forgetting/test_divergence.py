@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from chaintune.forgetting.divergence import mean_divergences
+from chaintune.forgetting.options import Inference
 from chaintune.records import Estimate, Task
 from tests import tiny
 
@@ -17,7 +18,7 @@ def means(forward: list[float], backward: list[float]) -> tuple[Estimate, Estima
     task = Task("t", "safety", "1", (), tuple(numbered), ("owner",), "made", "CC0")
     names = [example.id for example in numbered]
     table = pa.table({"example_id": names, "forward": forward, "backward": backward, "tokens": [3] * len(names)})
-    return mean_divergences(table, task, level=0.95, resamples=200, seed=0)
+    return mean_divergences(table, task, Inference(resamples=200))
 
 
 def test_it_is_a_mean_over_tokens_with_an_interval_and_no_test() -> None:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.sharpness import PAIRS_SCHEMA, sharpness_pairs, sharpness_rows
 from chaintune.records import CheckpointCurvature, Curvature, Estimate, ResultRow
 from tests import synthetic
@@ -56,7 +57,7 @@ def test_correlation_for_each_task_and_for_all() -> None:
     rows = [lost("a>b", seed, value) for seed, value in enumerate(LOST)]
     rows += [lost("b>a", seed, -value, reference="b") for seed, value in enumerate(LOST)]
     pairs = sharpness_pairs(measured, rows)
-    found = sharpness_rows(measured, pairs, study="s", level=0.95, resamples=1000, seed=0)
+    found = sharpness_rows(measured, pairs, study="s", options=Inference(resamples=1000))
     own = [row for row in found if row.metric == "curvature"]
     assert [row.estimate.value for row in own] == RADII * 2
     assert all(row.estimate.reason.startswith("no interval") for row in own)
@@ -72,7 +73,7 @@ def test_nothing_measured_gives_an_empty_table() -> None:
     pairs = sharpness_pairs([], [lost("a>b", 0, 0.1)])
     assert pairs.is_empty()
     assert pairs.schema == pl.Schema(PAIRS_SCHEMA)
-    assert sharpness_rows([], pairs, study="s", level=0.95, resamples=10, seed=0) == []
+    assert sharpness_rows([], pairs, study="s", options=Inference(resamples=100)) == []
 
 
 def test_an_undefined_curvature_is_told() -> None:
@@ -80,7 +81,7 @@ def test_an_undefined_curvature_is_told() -> None:
     pairs = sharpness_pairs(measured, [lost("a>b", seed, value) for seed, value in enumerate(LOST)])
     (found,) = [
         row.estimate
-        for row in sharpness_rows(measured, pairs, study="s", level=0.95, resamples=10, seed=0)
+        for row in sharpness_rows(measured, pairs, study="s", options=Inference(resamples=100))
         if row.metric == "curvature_forgetting_correlation"
     ]
     assert math.isnan(found.value)
