@@ -91,7 +91,7 @@ def rescore(
     chaintune rescore vllm.csv --columns id=qid,text=output --task gsm8k --scorer number --out sums.parquet
     """
     from chaintune.cli.display import RunDisplay, print_tables
-    from chaintune.report.scored import scored_rows, scored_tables
+    from chaintune.report.scored import scored_json, scored_rows, scored_tables
     from chaintune.rescoring import judging, rescored
     from chaintune.scoring.score_files import write_scores
 
@@ -110,7 +110,7 @@ def rescore(
     rows = {name: scored_rows(one, by or ()) for name, one in by_task.items()}
     paths = write_scores(by_task, out)
     if as_json:
-        plain = {name: [row.to_dict() for row in own] for name, own in rows.items()}
+        plain = {name: list(map(scored_json, own)) for name, own in rows.items()}
         scored = [{"task": name, "file": str(paths[name]), "scores": own} for name, own in plain.items()]
         echo(json.dumps(scored, indent=2))
         return 0

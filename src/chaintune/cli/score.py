@@ -326,13 +326,14 @@ def _plain(
     paths: Mapping[str, Path],
 ) -> list[dict[str, Any]]:
     from chaintune.records.amounts import plain
+    from chaintune.report.scored import scored_json
 
     return [
         {
             "task": task,
             **({"file": str(paths[task])} if paths else {}),
             "chat": "on" if scores[task].provenance.get("chat") == "on" else "off",
-            "accuracy": [row.to_dict() for row in groups],
+            "accuracy": list(map(scored_json, groups)),
             **({"chat_agreement": plain(alike[task])} if task in alike else {}),
         }
         for task, groups in rows.items()

@@ -1,7 +1,6 @@
 """What one model answers: a row for each task, and for each group of a dimension."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,41 +10,15 @@ from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
-from chaintune.records import Answers, Estimate, ResultRow, Scores
+from chaintune.records import ResultRow, Scores
 from chaintune.records.amounts import plain
-from chaintune.records.metrics import Direction
 from chaintune.records.scales import levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
 from chaintune.report.cells import Table, metric_notes
 from chaintune.report.outcomes import outcome_table
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Mean score, a share of right answers where no other unit is; dimension and group are empty for the whole task."""
-
-    dimension: str
-    group: str
-    accuracy: Estimate
-    unit: str
-    answers: Answers
-    item_metric: str = ""
-    direction: Direction = "more"
-
-    def as_result(self, task: str) -> ResultRow:
-        """The same as a row of results."""
-        about = ("", "", "", "", 0, "", task, "accuracy", self.dimension, self.group, "")
-        row = ResultRow(*about, self.accuracy, item_metric=self.item_metric, unit=self.unit, answers=self.answers)
-        return replace(row, direction=self.direction)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold; what is undefined is None."""
-        own = {name: getattr(self, name) for name in ("dimension", "group", "unit", "item_metric", "direction")}
-        numbers: dict[str, Any] = plain(self.accuracy) | plain(self.answers)
-        return own | numbers
-
-
-def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
+def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[ResultRow]:
     """The whole task, then each group of the dimensions that the task has; examples without a score are left out.
 
     Args:
@@ -61,20 +34,29 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
     means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
     own_dimensions = [dimension for dimension in by if dimension in every.dimensions]
     answers = answers_of([scores], groups, ([every], grouping(every, own_dimensions)))
+    metric, about = scores.metric, ("", "", "", "", 0, "", scores.task, "accuracy")
+    facts: dict[str, Any] = {"item_metric": metric.name, "unit": metric.unit, "direction": metric.direction}
     return [
-        Scored(*label, unit.level(mean), scores.metric.unit, own, scores.metric.name, scores.metric.direction)
+        ResultRow(*about, *label, "", unit.level(mean), answers=own, **facts)
         for label, mean, own in zip(groups.labels, means, answers, strict=True)
     ]
 
 
-def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
+def scored_json(row: ResultRow) -> dict[str, Any]:
+    """What one model answers of a row, as `chaintune score --json` prints it; what is undefined is None."""
+    own = {name: getattr(row, name) for name in ("dimension", "group", "unit", "item_metric", "direction")}
+    numbers: dict[str, Any] = plain(row.estimate) | plain(row.answers)
+    return own | numbers
+
+
+def scored_tables(rows: Mapping[str, Sequence[ResultRow]]) -> list[Table]:
     """One table of all tasks, then one for each task and dimension.
 
     Args:
         rows: task -> its rows.
     """
     whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
-    notes = metric_notes({task: row.as_result(task) for task, row in whole})
+    notes = metric_notes(dict(whole))
     notes += [text for task, row in whole for text in remarks(task, row.answers)]
     tables = [_table("", "task", whole, notes)]
     for task, means in rows.items():
@@ -87,8 +69,8 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
     return tables
 
 
-def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], notes: Sequence[str] = ()) -> Table:
-    shares = all(row.as_result("").is_accuracy for _, row in rows)
+def _table(title: str, first: str, rows: Sequence[tuple[str, ResultRow]], notes: Sequence[str] = ()) -> Table:
+    shares = all(row.is_accuracy for _, row in rows)
     name = "accuracy" if shares else "score"
     what = "Share of right answers" if shares else "Mean score, a share of right answers where nothing else is named"
     note = " ".join([f"{what}, with its 95 % interval.", *notes])
@@ -96,6 +78,6 @@ def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], notes: Se
     return Table(title or name.capitalize(), note, header, tuple((called, *_cells(row)) for called, row in rows))
 
 
-def _cells(row: Scored) -> tuple[str, ...]:
-    mean = levels_in_tables(row.unit).short(row.accuracy, named=True)
-    return (str(row.accuracy.n), str(row.accuracy.n_clusters), mean, *answers_cells([row.answers], row.unit))
+def _cells(row: ResultRow) -> tuple[str, ...]:
+    mean = levels_in_tables(row.unit).short(row.estimate, named=True)
+    return (str(row.estimate.n), str(row.estimate.n_clusters), mean, *answers_cells([row.answers], row.unit))

@@ -146,7 +146,7 @@ def test_examples_without_a_score_are_left_out_and_counted() -> None:
     kept = [k for k in range(COUNT - 1) if k % 10]
     grown = after.item_scores()[kept] - before.item_scores()[kept]
     assert found.overall.forgetting.value == pytest.approx(grown.mean())
-    assert scored_rows(before)[0].accuracy.n == COUNT - 6
+    assert scored_rows(before)[0].estimate.n == COUNT - 6
     assert [row.group for row in found.groups] == ["left", "right"]
     with pytest.raises(DataError, match="none of 60 examples has a score before and after"):
         compare(before, scores([None] * COUNT))
@@ -210,7 +210,7 @@ def renamed(one: Scores, task: str) -> Scores:
 
 def test_levels_of_one_model_and_items_that_changed_are_in_the_unit() -> None:
     before, after = scores([1.0, 2.0, 3.0]), scores([1.0, 4.0, 2.0])
-    assert scored_rows(before)[0].accuracy.value == pytest.approx(2)
+    assert scored_rows(before)[0].estimate.value == pytest.approx(2)
     changed = examples_data([Step("x", before, after)], {})
     assert (changed["steps"][0]["forgot"], changed["steps"][0]["learned"]) == (1, 1)
     assert [flip["before"] for flip in changed["flips"] if flip["forgot"]] == [[2.0]]
