@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chaintune.records import CHOICE_METRICS, Choices, Example, choice_measurement, scores_of
+from chaintune.records import Choices, Example, Scores, scores_table
 
 GROUPS = 11
 WORDS = ("the", "man", "who", "sat", "beside", "a", "woman", "on", "the", "bus", "to", "town", "asked", "her", "for")
@@ -106,8 +106,7 @@ def write_scores(path: Path, right: Sequence[bool]) -> None:
         Example(f"e{k:06d}", "", choices, {"category": (f"c{k % GROUPS:02d}",)}, f"e{k:06d}") for k in range(len(right))
     ]
     logprobs = [[-1.0 - (not good), -2.0 + good / 2, -3.0] if good else [-2.0, -1.0, -3.0] for good in right]
-    measurement = choice_measurement(examples, logprobs, [[1, 1, 1]] * len(right))
-    scores_of("bbq", measurement, examples, CHOICE_METRICS["accuracy"]).write(path)
+    Scores("bbq", scores_table("bbq", examples, logprobs, [[1, 1, 1]] * len(right))).write(path)
 
 
 def sample(number: int, good: bool) -> dict[str, Any]:

@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from chaintune import forgetting
 from chaintune.records import (
-    CHOICE_METRICS,
     Chain,
     ChainStep,
     Checkpoint,
@@ -35,9 +34,8 @@ from chaintune.records import (
     Scores,
     Task,
     chain_label,
-    choice_measurement,
     rows_to_polars,
-    scores_of,
+    scores_table,
     variant_label,
 )
 from chaintune.report.folder import PAGE, write_report
@@ -75,8 +73,7 @@ def both_tasks(items: int) -> dict[str, Task]:
 def blank(task: Task) -> pa.Table:
     """A table of scores in which nothing is right, to be filled in."""
     count = len(task.test)
-    measurement = choice_measurement(task.test, [[-1.0, -1.0, -1.0]] * count, [[3, 3, 4]] * count)
-    return scores_of(task.name, measurement, task.test, CHOICE_METRICS["accuracy"]).table
+    return scores_table(task.name, task.test, [[-1.0, -1.0, -1.0]] * count, [[3, 3, 4]] * count)
 
 
 def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -> Scores:

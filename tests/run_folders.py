@@ -19,6 +19,7 @@ from chaintune.records import (
     Task,
     chain_label,
     rows_to_polars,
+    scores_table,
 )
 from tests import synthetic
 
@@ -50,7 +51,7 @@ def scored(of: Task, *, right: float, seed: int) -> Scores:
     rng = np.random.default_rng(seed)
     hits = rng.random(len(of.test)) < right
     logprobs = [[-0.5, -2.0, -3.0] if hit else [-2.0, -0.5 - rng.random(), -3.0] for hit in hits]
-    return Scores(of.name, synthetic.scores_table(of.name, of.test, logprobs, [[1, 1, 1]] * len(hits)))
+    return Scores(of.name, scores_table(of.name, of.test, logprobs, [[1, 1, 1]] * len(hits)))
 
 
 def measured(tasks: Sequence[Task]) -> list[CheckpointScores]:

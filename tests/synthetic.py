@@ -24,6 +24,7 @@ from chaintune.records import (
     chain_label,
     choice_measurement,
     scores_of,
+    scores_table,
 )
 from chaintune.records.metrics import Average, Direction
 from chaintune.records.scores import whole_table
@@ -110,14 +111,6 @@ def scores(
     ]
     logprobs = [[-0.5 - jitter[row], -2.0] if right[row] else [-2.0, -0.5 - jitter[row]] for row in range(n)]
     return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * n))
-
-
-def scores_table(
-    task: str, examples: Sequence[Example], logprobs: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]
-) -> pa.Table:
-    """The table of scores by accuracy, sorted by id, of what was computed for each choice of each example."""
-    measurement = choice_measurement(examples, logprobs, tokens)
-    return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"]).table
 
 
 def settings_of(name: str, written: Mapping[str, Any], where: str) -> Spec:

@@ -14,8 +14,7 @@ from scipy import sparse, stats
 
 from benchmarks.calibration.procedure import ERROR_RATE, Floats, any_shown, said_of, sample_of
 from benchmarks.calibration.tables import percent, points, print_head, print_row
-from chaintune.stats import Design, Sample, disparity
-from chaintune.stats.detectable import prospect_of_biased
+from chaintune.stats import Design, Sample, detectable_biased, disparity
 
 GROUPS = 11
 PER_DESIGN = 20
@@ -145,7 +144,7 @@ def clustered_power_table(cells: Sequence[Cell], worlds: Sequence[World], count:
             estimates = said_of(sample)
             p_values, corrected = (np.array([e.p_value for e in estimates.biased[1:]]), estimates.biased[1].p_adjusted)
             fixed, unpaired = sample.value[1:] > 0.1, unpaired_p(sample)[1:] <= ERROR_RATE
-            least.append(prospect_of_biased(sample, error_rate=ERROR_RATE).detectable()[1])
+            least.append(detectable_biased(sample, error_rate=ERROR_RATE)[1])
             seen = (p_values[0] <= ERROR_RATE, corrected <= ERROR_RATE, fixed[0], unpaired[0])
             for column, value in zip((0, 1, 3, 5), seen, strict=True):
                 columns[column].append(bool(value))

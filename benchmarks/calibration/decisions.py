@@ -17,8 +17,7 @@ from chaintune.gate.judge import judge
 from chaintune.gate.policy import Budget, Limit, Policy
 from chaintune.records import Scores
 from chaintune.records.scores import whole_table
-from chaintune.stats import Sample, means
-from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
+from chaintune.stats import Sample, detectable_biased, detectable_means, means
 
 MARGIN = 0.02
 # The error rate of each of eleven groups.
@@ -50,10 +49,7 @@ def power_table(count: int) -> None:
             shown = []
             for sample, estimates in Cell(f"{name} {loss} one", layout, losing(world, one, base)).datasets(count):
                 shown.append(estimates.biased[1].p_adjusted <= ERROR_RATE)
-                least = (
-                    prospect_of_means(sample, error_rate=ERROR_RATE).detectable(),
-                    prospect_of_biased(sample, error_rate=SHARED).detectable(),
-                )
+                least = detectable_means(sample, error_rate=ERROR_RATE), detectable_biased(sample, error_rate=SHARED)
                 told.append((least[0][0], least[1][1]))
             group.append(percent(shown))
         print_row(name, *whole, *group, *(points(column) for column in np.transpose(told).tolist()))

@@ -18,12 +18,13 @@ from chaintune.stats import (
     Design,
     Sample,
     biased,
+    detectable_biased,
+    detectable_means,
     disparity,
     means,
     needed_clusters,
 )
 from chaintune.stats import rates as levels
-from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
 from chaintune.stats.latent import shift_to, thresholds
 
 LABEL_GROUPS = 5
@@ -157,8 +158,8 @@ def label_power(cell: LabelCell, worlds: tuple[World, World], count: int) -> dic
     limits = []
     for number in range(max(count // 5, 2)):
         sample = drawn(losses, number)
-        bias = prospect_of_biased(sample, error_rate=ERROR_RATE).detectable()
-        limits.append([prospect_of_means(sample, error_rate=ERROR_RATE).detectable()[0], bias[LABEL_GROUPS], bias[1]])
+        bias = detectable_biased(sample, error_rate=ERROR_RATE)
+        limits.append([detectable_means(sample, error_rate=ERROR_RATE)[0], bias[LABEL_GROUPS], bias[1]])
     of_whole, *of_bias = np.median(limits, axis=0)
     lost = np.full_like(losses, of_whole)
     found = {"whole": (100 * of_whole, _shown(lambda number: means(drawn(lost, number))[0], count))}

@@ -53,7 +53,7 @@ from chaintune.records.results import (
     pooled,
     rows_to_polars,
 )
-from chaintune.records.scores import SCORES_SCHEMA, Scores, scores_of
+from chaintune.records.scores import SCORES_SCHEMA, Scores, scores_of, scores_table
 from chaintune.records.series import Series
 from chaintune.records.task import Task
 
@@ -137,6 +137,7 @@ __all__ = [
     "preference_measurement",
     "rows_to_polars",
     "scores_of",
+    "scores_table",
     "starts_plain",
     "variant_label",
 ]

@@ -19,6 +19,7 @@ from chaintune.records.choice import (
     CHOICE_SCHEMA,
     answered,
     chances,
+    choice_measurement,
     predictions,
 )
 from chaintune.records.examples import LABEL, Example, are_labels, shown_text, turns_json
@@ -382,6 +383,21 @@ def _scored(task: str, measurement: Measurement, known: Mapping[str, Example], m
         }
     )
     return _with_prompts(_averaged(_with_samples(table)), known)
+
+
+def scores_table(
+    task: str, examples: Sequence[Example], logprobs: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]
+) -> pa.Table:
+    """The table of `Scores` by accuracy from examples and what was computed for each of their choices.
+
+    Args:
+        task: the task's name.
+        examples: in any order; rows come out sorted by id.
+        logprobs: log-probability of each choice of each example, in nats.
+        tokens: how many tokens each log-probability sums over.
+    """
+    measurement = choice_measurement(examples, logprobs, tokens)
+    return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"]).table
 
 
 def _with_samples(table: pa.Table) -> pa.Table:

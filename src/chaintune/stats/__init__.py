@@ -2,6 +2,7 @@
 
 from chaintune.stats.agreement import Agreement, agreement
 from chaintune.stats.clusters import Design
+from chaintune.stats.detectable import detectable_biased, detectable_means
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
 from chaintune.stats.families import corrected, group_contrasts, own_means
 from chaintune.stats.medians import median
@@ -11,7 +12,7 @@ from chaintune.stats.prediction_powered import LEAST_LABELS, Powered, prediction
 from chaintune.stats.rates import mcnemar_p
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
-from chaintune.stats.simulation import Flips, Power, flips_of, simulated_power
+from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
 from chaintune.stats.spread import disparity
 
 __all__ = [
@@ -30,9 +31,12 @@ __all__ = [
     "biased",
     "combination",
     "corrected",
+    "detectable_biased",
+    "detectable_means",
     "disparity",
     "flips_of",
     "group_contrasts",
+    "grown",
     "mcnemar_p",
     "means",
     "median",

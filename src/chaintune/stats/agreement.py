@@ -31,6 +31,16 @@ class Agreement:
     kappa: Estimate
     counts: dict[tuple[str, str], int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, an undefined number as None."""
+        about: dict[str, Any] = {}
+        for name, estimate in (("share", self.share), ("kappa", self.kappa)):
+            ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            about[name] = {end: None if math.isnan(number) else number for end, number in ends.items()}
+            about[name] |= {"reason": estimate.reason} if estimate.reason else {}
+        counts = [{"first": first, "second": second, "n": n} for (first, second), n in self.counts.items()]
+        return about | {"n": self.share.n, "n_clusters": self.share.n_clusters, "counts": counts}
+
 
 def agreement(
     first: Sequence[str], second: Sequence[str], *, clusters: Sequence[Hashable] | None = None, level: float = 0.95

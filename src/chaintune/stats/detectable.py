@@ -85,6 +85,16 @@ class Prospect:
         return np.divide(effect, self.scale, out=np.full_like(self.scale, np.inf), where=self.scale > 0)
 
 
+def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
+    """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
+    return prospect_of_means(sample, error_rate=error_rate).detectable()
+
+
+def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Floats:
+    """Smallest difference between group and reference that these data show with 80 % probability."""
+    return prospect_of_biased(sample, error_rate=error_rate, reference=reference).detectable()
+
+
 def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect:
     """What tests of each group's mean can show."""
     size = _flip_size(sample)

@@ -37,12 +37,14 @@ class Powered:
         weight: how much the scorer counts in it, in [0, 1]; NaN where nothing is estimated.
         labels: how many there are.
         scorer: the mean of the scorer's word on all texts.
+        labelled: the mean of the labels alone.
     """
 
     estimate: Estimate
     weight: float
     labels: int
     scorer: float
+    labelled: float
 
 
 def prediction_powered(
@@ -88,11 +90,11 @@ def prediction_powered(
     n, codes = int(known.sum()), np.arange(len(labels)) if clusters is None else np.asarray(clusters)
     codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
     facts: dict[str, Any] = {"n": len(labels), "n_clusters": len(np.unique(codes))}
-    said = float(predictions.mean()) if len(predictions) else math.nan
+    means = tuple(float(one.mean()) if len(one) else math.nan for one in (predictions, labels[known]))
     if n < max(least_labels, 1):
         of = "labels" if free.all() else "labels where the texts differ"
         reason = f"{n} {of}, at least {max(least_labels, 1)} are needed"
-        return Powered(Estimate.undefined(reason, **facts), math.nan, n, said)
+        return Powered(Estimate.undefined(reason, **facts), math.nan, n, *means)
     own, other = _influences(predictions, labels, known, rest, codes)
     scale = float(other @ other)
     best = 0.0 if not rest.any() else min(max(0.0, -float(own @ other) / scale), 1.0) if scale > 0 else 1.0
@@ -104,7 +106,7 @@ def prediction_powered(
     if labelled_clusters < needed_clusters(level):
         needed = needed_clusters(level)
         reason = f"too few clusters with a label for an interval: {labelled_clusters}, at least {needed} are needed"
-        return Powered(Estimate(value, **facts, reason=reason), chosen, n, said)
+        return Powered(Estimate(value, **facts, reason=reason), chosen, n, *means)
     influences = share * (own + chosen * other) + mean * np.bincount(codes, free - share) / len(free)
     # Both the mean of the labels and the weight come out of the labelled clusters.
     freedom = max(labelled_clusters - 2.0, 1.0)
@@ -123,7 +125,7 @@ def prediction_powered(
     low, high = max(low, -1.0 if is_change else 0.0), min(high, 1.0)
     if low <= 0 <= high and p_value < 1 - level:
         p_value = 1 - level  # exact limits reach farther than t
-    return Powered(Estimate(value, low, high, p_value, method=method, **facts), chosen, n, said)
+    return Powered(Estimate(value, low, high, p_value, method=method, **facts), chosen, n, *means)
 
 
 def _check(predictions: Floats, labels: Floats, clusters: Integers | None, least: float) -> None:

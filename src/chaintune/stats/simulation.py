@@ -164,6 +164,7 @@ def simulated_power(
     adjust: Adjustment = "minp",
     seeds: int = 1,
     draws: int = 200,
+    resamples: int | None = None,
     seed: int = 0,
     on_draw: Callable[[int, int], None] | None = None,
 ) -> Power:
@@ -182,6 +183,7 @@ def simulated_power(
         adjust: correction for several groups.
         seeds: of the trainings, crossed with the clusters.
         draws: data sets.
+        resamples: random halves of the clusters for each; by default as many as the correction needs.
         seed: of all draws; same seed, same bits.
         on_draw: is called after each data set, with how many are done and how many there are.
 
@@ -198,7 +200,7 @@ def simulated_power(
     losses = planted_losses(small, place, flips, effect, kind, reference)
     if losses is None:
         return Power(math.nan, math.nan, draws)
-    size = halves_needed(len(tested), level)
+    size = resamples or halves_needed(len(tested), level)
     family = list(range(1, len(tested) + 1))
     shown = 0
     for number in range(draws):
@@ -216,6 +218,16 @@ def simulated_power(
 def halves_needed(tests: int, level: float) -> int:
     """Random halves of the clusters that a correction over so many tests needs."""
     return max(_RESAMPLES, math.ceil(_RESAMPLES_A_STEP * tests / (1 - level)))
+
+
+def grown(design: Design, times: int) -> Design:
+    """The design with as many more clusters of the same kind; every cluster stands in it `times` times."""
+    clusters = (design.clusters[None] + design.total * np.arange(times)[:, None]).ravel()
+    members = sparse.csr_array(sparse.vstack([design.members] * times, format="csr"))
+    labels = design.labels
+    if labels is not None:
+        labels = replace(labels, sizes=np.tile(labels.sizes, (1, times, 1)), codes=np.tile(labels.codes, times))
+    return replace(design, clusters=clusters, members=members, labels=labels)
 
 
 def _only(design: Design, columns: Sequence[int]) -> Design:

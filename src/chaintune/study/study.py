@@ -170,9 +170,9 @@ class Study:
         """The recipe of every stage whose task or knobs change nothing."""
         return self.stage.recipe
 
-    def recipe_of(self, task: str, variant: Variant | None = None) -> Recipe:
+    def recipe_of(self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None) -> Recipe:
         """The recipe of a stage on a task."""
-        return self.stage_of(task, variant).recipe
+        return self.stage_of(task, variant, extra).recipe
 
     def stage_of(
         self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None

@@ -8,8 +8,7 @@ import pytest
 from chaintune.forgetting.bias import answers, bias_score
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
-from chaintune.records import Choices, Estimate, Example, Scores
-from tests import synthetic
+from chaintune.records import Choices, Estimate, Example, Scores, scores_table
 
 ROLES = ("target", "other", "unknown")
 FAST = Inference(resamples=200)
@@ -23,7 +22,7 @@ def bbq(items: list[tuple[str, str, str]], *, category: str = "Age") -> Scores:
         gold = 2 if context == "ambiguous" else 0
         examples.append(Example(f"e{number:03d}", "q", Choices((" a", " b", " c"), gold, ROLES), groups, f"c{number}"))
         logprobs.append([-0.1 if role == answer else -3.0 for role in ROLES])
-    return Scores("bbq", synthetic.scores_table("bbq", examples, logprobs, [[1, 1, 1]] * len(items)))
+    return Scores("bbq", scores_table("bbq", examples, logprobs, [[1, 1, 1]] * len(items)))
 
 
 def score(scores: Scores, metric: str) -> Estimate:
@@ -104,4 +103,4 @@ def test_the_interval_covers() -> None:
 
 def test_a_task_without_roles_has_no_bias_score() -> None:
     examples = [Example("a", "q", Choices((" a", " b"), 0), {"context": ("ambiguous",), "polarity": ("neg",)}, "c")]
-    assert answers(Scores("t", synthetic.scores_table("t", examples, [[0.0, -1.0]], [[1, 1]]))) is None
+    assert answers(Scores("t", scores_table("t", examples, [[0.0, -1.0]], [[1, 1]]))) is None

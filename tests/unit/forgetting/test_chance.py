@@ -24,6 +24,7 @@ from chaintune.records import (
     Scores,
     items_table,
     plain_scores,
+    scores_table,
 )
 from tests import synthetic
 
@@ -142,7 +143,7 @@ def test_of_other_choices_chance_is_the_mean_of_one_over_their_number() -> None:
         for row in range(30)
     ]
     logprobs = [[-float(n) for n in range(len(example.choices.texts))] for example in examples]
-    table = synthetic.scores_table("t", examples, logprobs, [[1] * len(row) for row in logprobs])
+    table = scores_table("t", examples, logprobs, [[1] * len(row) for row in logprobs])
     own = answers_of([Scores("t", table)], grouping(Scores("t", table), []))[0]
     assert own.chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
     assert (own.gold_label, own.gold_label_share) == ("choice 1", 0.5)
@@ -171,7 +172,7 @@ def tied(share: float, *, gold: int = 0, n: int = 400) -> Scores:
     ]
     best = [-1.0, -2.0] if gold == 0 else [-2.0, -1.0]
     logprobs = [[-1.0, -1.0 + 5e-5] if row < share * n else best for row in range(n)]
-    return Scores("t", synthetic.scores_table("t", examples, logprobs, [[1, 1]] * n))
+    return Scores("t", scores_table("t", examples, logprobs, [[1, 1]] * n))
 
 
 @pytest.mark.parametrize("gold", [0, 1])
@@ -264,7 +265,7 @@ def test_what_scores_below_chance_is_told_so() -> None:
         for row in range(600)
     ]
     logprobs = [[-1.0 if n == (row % 3 + (row % 4 > 0)) % 3 else -2.0 for n in range(3)] for row in range(600)]
-    side = Scores("t", synthetic.scores_table("t", examples, logprobs, [[1] * 3] * 600))
+    side = Scores("t", scores_table("t", examples, logprobs, [[1] * 3] * 600))
     found = whole(side, side)
     assert found.before.value == 0.25
     assert found.verdict == "inconclusive"

@@ -16,8 +16,7 @@ from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.forgetting import compare
 from chaintune.forgetting.grouping import grouping
 from chaintune.records import Comparison, GroupComparison, Scores
-from chaintune.stats import Sample
-from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
+from chaintune.stats import Sample, detectable_biased, detectable_means
 from tests import synthetic
 
 FAST = 200
@@ -192,16 +191,10 @@ def test_what_is_detectable_shares_the_error_rate_with_the_groups_that_are_teste
     pair = two(150, groups={"faith": ["a", "b"] * 60 + small})
     sample = Sample.of(grouping(pair[0], ["faith"]).design, pair[0].item_scores() - pair[1].item_scores())
     found = row(compare(*pair, by=["faith"], adjust="holm", resamples=FAST), "a")
-    assert found.detectable_forgetting == pytest.approx(prospect_of_means(sample, error_rate=0.05 / 2).detectable()[1])
-    assert found.detectable_biased_forgetting == pytest.approx(
-        prospect_of_biased(sample, error_rate=0.05 / 2).detectable()[1]
-    )
+    assert found.detectable_forgetting == pytest.approx(detectable_means(sample, error_rate=0.05 / 2)[1])
+    assert found.detectable_biased_forgetting == pytest.approx(detectable_biased(sample, error_rate=0.05 / 2)[1])
     stepwise = row(compare(*pair, by=["faith"], resamples=FAST), "a")
-    assert (
-        prospect_of_means(sample, error_rate=0.05).detectable()[1]
-        <= stepwise.detectable_forgetting
-        < found.detectable_forgetting
-    )
+    assert detectable_means(sample, error_rate=0.05)[1] <= stepwise.detectable_forgetting < found.detectable_forgetting
 
 
 @pytest.mark.parametrize("adjust", ["holm", "bh"])

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.forgetting import compare
-from chaintune.records import Choices, Example, Metric, Scores
-from tests import synthetic
+from chaintune.records import Choices, Example, Metric, Scores, scores_table
 
 CHOICES = (" a", " bb cc", " dddd ee ff")
 
@@ -16,7 +15,7 @@ def scores(logprobs: list[list[float]], tokens: list[list[int]], golds: list[int
     examples = [
         Example(f"e{n:03d}", "q", Choices(CHOICES[: len(row)], golds[n]), {}, f"c{n}") for n, row in enumerate(logprobs)
     ]
-    return Scores("t", synthetic.scores_table("t", examples, logprobs, tokens))
+    return Scores("t", scores_table("t", examples, logprobs, tokens))
 
 
 def test_by_hand() -> None:

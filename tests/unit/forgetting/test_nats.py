@@ -22,7 +22,7 @@ from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
 from chaintune.stats import Sample, means
-from chaintune.stats.detectable import prospect_of_means
+from chaintune.stats.detectable import detectable_means
 from tests import synthetic
 
 LIKELIHOOD = LIKELIHOOD_METRICS["likelihood"]
@@ -113,9 +113,7 @@ def test_what_is_detectable_is_shown_in_four_cases_of_five() -> None:
         rng = np.random.default_rng([3, seed])
         return 0.01 * (rng.standard_normal(40)[design.clusters] + rng.standard_normal(120))
 
-    limits = [
-        prospect_of_means(Sample.of(design, draw(n), resamples=99), error_rate=0.05).detectable()[0] for n in range(10)
-    ]
+    limits = [detectable_means(Sample.of(design, draw(n), resamples=99), error_rate=0.05)[0] for n in range(10)]
     shown = [
         means(Sample.of(design, draw(100 + n) + np.mean(limits), resamples=199, seed=n))[0].p_value <= 0.05
         for n in range(100)

@@ -22,6 +22,7 @@ from chaintune.records import (
     Scores,
     items_table,
     plain_scores,
+    scores_table,
 )
 from chaintune.records.scores import whole_table
 from tests import synthetic
@@ -342,8 +343,8 @@ def test_one_group_at_chance_passes_no_budget_of_its_own_nor_of_the_spread() -> 
 def test_a_checkpoint_that_says_nothing_neither_passes_nor_fails() -> None:
     ids = [f"e{row:04d}" for row in range(400)]
     examples = [Example(name, "q", Choices((f" a{name}", f" b{name}"), 1), {}, name) for name in ids]
-    silent = Scores("t", synthetic.scores_table("t", examples, [[-1.0, -1.0]] * 400, [[1, 1]] * 400))
-    known = Scores("t", synthetic.scores_table("t", examples, [[-2.0, -1.0]] * 400, [[1, 1]] * 400))
+    silent = Scores("t", scores_table("t", examples, [[-1.0, -1.0]] * 400, [[1, 1]] * 400))
+    known = Scores("t", scores_table("t", examples, [[-2.0, -1.0]] * 400, [[1, 1]] * 400))
     told = only(budget(0.1), chaintune.compare(known, silent, resamples=FAST))
     assert (told.value, told.answer, told.more_examples) == (1.0, "inconclusive", None)
     assert "equally likely in 400 of 400" in told.reason

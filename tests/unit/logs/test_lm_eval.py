@@ -14,7 +14,7 @@ from chaintune.logs import compare_all
 from chaintune.logs.compare import objections
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
-from chaintune.records import Choices, Example, Scores
+from chaintune.records import Choices, Example, Scores, scores_table
 from tests import synthetic
 from tests.unit.logs import logs
 
@@ -54,7 +54,7 @@ def test_margins_of_choices_are_those_of_our_own_scores(tmp_path: Path) -> None:
         rows = [logs.sample(i, right[i], filtered_resps=pairs[i], resps=[]) for i in range(N)]
         sides.append(logs.write(tmp_path / side, rows))
         examples = [Example(str(i), "q", Choices((f" yes {i}", f" no {i}"), 0), {}, str(i)) for i in range(N)]
-        lines.append(Scores("faith", synthetic.scores_table("faith", examples, values.tolist(), [[1, 1]] * N)))
+        lines.append(Scores("faith", scores_table("faith", examples, values.tolist(), [[1, 1]] * N)))
     found, ours = (chaintune.compare(*pair, resamples=FAST).second_lines for pair in (sides, lines))
     assert str(found) == str(ours)
     assert [one.metric for one in found] == ["scaled_margin"]

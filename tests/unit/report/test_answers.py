@@ -23,6 +23,7 @@ from chaintune.records import (
     ResultRow,
     Scores,
     rows_to_polars,
+    scores_table,
 )
 from chaintune.report.card import forgetting_section
 from chaintune.report.cells import Table
@@ -54,7 +55,7 @@ def scored(said: Sequence[int] | None, *, task: str = "s") -> Scores:
         for row in range(N)
     ]
     logprobs = [[-1.0, -1.0] if said is None else [-1.0 - own, -2.0 + own] for own in said or [0] * N]
-    return Scores(task, synthetic.scores_table(task, examples, logprobs, [[1, 1]] * N))
+    return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * N))
 
 
 KNOWN = scored([row // 2 % 2 for row in range(N)])

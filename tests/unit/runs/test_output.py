@@ -15,13 +15,12 @@ import pytest
 from chaintune import forgetting
 from chaintune.errors import StageError, StoreError
 from chaintune.execution.run import run_plan
-from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores
+from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores, scores_table
 from chaintune.runs import measured, output
 from chaintune.runs.measured import Measured
 from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from tests import synthetic
 from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_prepared, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
@@ -99,7 +98,7 @@ def test_predictions_follow_the_metric(metric: Any, tmp_path: Path) -> None:
 def test_predictions_break_ties_as_what_is_right_does(metric: Any) -> None:
     # Of each unit the second choice is likelier by less than arithmetic can tell, so the first one is preferred.
     examples = [Example(f"e{k}", "question", Choices((" aaaa", " bb"), k % 2), {}, f"e{k}") for k in range(4)]
-    tied = Scores("t", synthetic.scores_table("t", examples, [[-4.00002, -2.0]] * 4, [[4, 2]] * 4))
+    tied = Scores("t", scores_table("t", examples, [[-4.00002, -2.0]] * 4, [[4, 2]] * 4))
     found = tied.by(metric)
     assert tied.table["prediction"].to_pylist() == [1] * 4
     assert found.table["prediction"].to_pylist() == tied.predictions(metric).tolist() == [0] * 4

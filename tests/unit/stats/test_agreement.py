@@ -29,6 +29,7 @@ def test_values_by_hand() -> None:
     assert both.share.value == pytest.approx(30 / 40)
     assert both.kappa.value == pytest.approx((30 / 40 - by_chance) / (1 - by_chance))
     assert both.counts == {("no", "no"): 10, ("no", "yes"): 5, ("yes", "no"): 5, ("yes", "yes"): 20}
+    assert both.to_dict()["share"]["value"] == pytest.approx(0.75)
     assert both.kappa.low < both.kappa.value < both.kappa.high < 1
 
 
@@ -68,6 +69,7 @@ def test_degenerate_data_say_why() -> None:
     assert one_label.share.low > 0.8
     assert math.isnan(one_label.kappa.value)
     assert "one label to all texts" in one_label.kappa.reason
+    assert one_label.to_dict()["kappa"]["value"] is None
     few = agreement([*FIRST[:3], "no"], [*SECOND[:3], "no"])
     assert few.kappa.value == 1
     assert math.isnan(few.kappa.low)

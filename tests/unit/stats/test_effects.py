@@ -15,12 +15,13 @@ from chaintune.stats import (
     adjust,
     adjusted,
     biased,
+    detectable_biased,
+    detectable_means,
     disparity,
     means,
     needed_clusters,
     rates,
 )
-from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
 from tests import synthetic
 from tests.synthetic import Floats
 
@@ -123,7 +124,7 @@ def test_a_rest_of_few_clusters_has_no_interval() -> None:
     large = biased(drawn)[1]
     assert math.isnan(large.p_value)
     assert large.reason == "too few clusters outside the group for an interval: 4, at least 6 are needed"
-    assert np.isnan(prospect_of_biased(drawn, error_rate=0.05).detectable()[1])
+    assert np.isnan(detectable_biased(drawn, error_rate=0.05)[1])
 
 
 def test_one_giant_cluster_raises_few_alarms() -> None:
@@ -291,15 +292,13 @@ def test_more_clusters_can_show_less() -> None:
     rng = np.random.default_rng(0)
     small, large = (synthetic.nested(rng, clusters=clusters) for clusters in (10, 90))
     few, many = (sample(found, synthetic.changes(rng, len(found.clusters))) for found in (small, large))
-    for limit in (prospect_of_means, prospect_of_biased):
-        assert np.nanmax(limit(many, error_rate=0.05).detectable()) < np.nanmin(
-            limit(few, error_rate=0.05).detectable()
-        )
+    for limit in (detectable_means, detectable_biased):
+        assert np.nanmax(limit(many, error_rate=0.05)) < np.nanmin(limit(few, error_rate=0.05))
 
 
 def test_nothing_is_detectable_with_too_few_clusters() -> None:
     drawn = sample(synthetic.design([0, 1, 2, 3]), np.array([1.0, 0, 0, 0]))
-    assert np.isnan(prospect_of_means(drawn, error_rate=0.05).detectable()).all()
+    assert np.isnan(detectable_means(drawn, error_rate=0.05)).all()
 
 
 def test_false_alarms_over_groups_keep_their_rate() -> None:
@@ -328,10 +327,7 @@ def test_many_groups_have_the_same_numbers_however_few_are_held_at_once(monkeypa
     def numbers() -> str:
         drawn = sample(found, values)
         estimates = [means(drawn), biased(drawn), biased(drawn, reference="rest"), rates(found, np.abs(values))]
-        limits = [
-            prospect_of_means(drawn, error_rate=0.01).detectable(),
-            prospect_of_biased(drawn, error_rate=0.01).detectable(),
-        ]
+        limits = [detectable_means(drawn, error_rate=0.01), detectable_biased(drawn, error_rate=0.01)]
         return repr((estimates, disparity(drawn, list(range(1, 231))), [limit.tolist() for limit in limits]))
 
     expected = numbers()
@@ -359,7 +355,7 @@ def test_no_array_of_all_clusters_or_halves_and_many_groups_is_held(resamples: i
     assert sum(len(part.design.n) - 1 for part in drawn.parts()) == len(found.n) - 1
     if resamples == FAST:
         means(drawn), biased(drawn), disparity(drawn, [1, 2, 200])
-        prospect_of_means(drawn, error_rate=0.01).detectable(), prospect_of_biased(drawn, error_rate=0.01).detectable()
+        detectable_means(drawn, error_rate=0.01), detectable_biased(drawn, error_rate=0.01)
         assert {name for held in (found, drawn) for name in vars(held)}.isdisjoint(
             {"sizes", "label_sums", "seed_sums", "sums", "_halves"}
         )

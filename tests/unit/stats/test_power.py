@@ -15,6 +15,8 @@ from chaintune.stats import (
     Flips,
     Sample,
     corrected,
+    detectable_biased,
+    detectable_means,
     group_contrasts,
     means,
     own_means,
@@ -51,12 +53,12 @@ def told(found: Design, flips: Flips, statistic: Statistic, column: int, adjust:
         draw_changes(np.random.default_rng([7, seed]), found, flips, np.full(len(found.clusters), flips.loss))
         for seed in range(10)
     ]
-    of, limit = (own_means, prospect_of_means) if statistic == "forgetting" else (group_contrasts, prospect_of_biased)
+    of, limit = (own_means, detectable_means) if statistic == "forgetting" else (group_contrasts, detectable_biased)
     limits, families = [], [columns_of(found, column)] if column else []
     for rows in values:
         sample = Sample.of(found, rows, resamples=1_000)
         rates = corrected(sample, families, of(sample), level=0.95, method=adjust).first_steps
-        limits.append(limit(sample, error_rate=rates).detectable()[column])
+        limits.append(limit(sample, error_rate=rates)[column])
     return float(np.median(limits))
 
 
@@ -100,10 +102,7 @@ def test_the_detectable_change_of_scores_between_0_and_1_is_shown_four_times_in_
         return np.asarray(special.expit(before) - special.expit(before + rng.normal(-shift, spread, n)))
 
     least = np.median(
-        [
-            prospect_of_means(Sample.of(found, lost(0.0), resamples=1), error_rate=0.05).detectable()[column]
-            for _ in range(9)
-        ]
+        [detectable_means(Sample.of(found, lost(0.0), resamples=1), error_rate=0.05)[column] for _ in range(9)]
     )
     low, high = 0.0, 8.0
     for _ in range(12):

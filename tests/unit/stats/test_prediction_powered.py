@@ -41,7 +41,7 @@ def test_bad_numbers_are_refused() -> None:
 def test_without_weight_it_is_the_mean_of_the_labels() -> None:
     predictions, labels = data()
     powered = prediction_powered(predictions, labels, weight=0.0)
-    assert powered.estimate.value == pytest.approx(labels[:LABELLED].mean())
+    assert powered.estimate.value == powered.labelled == pytest.approx(labels[:LABELLED].mean())
     error = math.sqrt(labels[:LABELLED].var() / (LABELLED - 2))
     assert powered.estimate.high - powered.estimate.value == pytest.approx(1.9908 * error, rel=1e-4)
     assert (powered.weight, powered.labels) == (0.0, LABELLED)

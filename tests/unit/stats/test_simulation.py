@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse, special
 
 from chaintune.errors import DataError
-from chaintune.stats import Design, Flips, Sample, biased, flips_of, needed_clusters, simulated_power
+from chaintune.stats import Design, Flips, Sample, biased, flips_of, grown, needed_clusters, simulated_power
 from chaintune.stats.latent import moved
 from chaintune.stats.simulation import draw_changes, planted_losses
 from tests import synthetic
@@ -101,6 +101,14 @@ def test_the_same_seed_draws_the_same_bits_and_says_how_far_it_is() -> None:
     )
     assert once == again
     assert calls[:10] == [(number, 10) for number in range(1, 11)]
+
+
+def test_a_grown_design_has_more_clusters_of_the_same_kind() -> None:
+    for found in (many(2, 3), labelled(3, 60)):
+        more = grown(found, 3)
+        assert more.n_clusters.tolist() == (3 * found.n_clusters).tolist()
+        assert more.own_n.tolist() == (3 * found.own_n).tolist()
+        assert more.n_outside.tolist() == (3 * found.n_outside).tolist()
 
 
 def test_an_effect_that_cannot_be_has_no_power() -> None:

@@ -111,7 +111,7 @@ def test_later_words_win_in_a_recipe() -> None:
         (1e-3, 3.0),
         (1e-3, 5.0),
     ]
-    assert study.stage_of("a", variant, {"epochs": 9.0}).recipe.epochs == 9.0
+    assert study.recipe_of("a", variant, {"epochs": 9.0}).epochs == 9.0
 
 
 @pytest.mark.parametrize(("batch", "micro", "fitted"), [(16, 8, 8), (4, 8, 4), (12, 8, 6), (7, 3, 1)])

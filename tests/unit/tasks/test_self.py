@@ -14,11 +14,10 @@ import pytest
 
 from chaintune import tasks
 from chaintune.errors import DataError
-from chaintune.records import Example, Scores, Task
+from chaintune.records import Example, Scores, Task, scores_table
 from chaintune.tasks.crows_pairs import BIAS_TYPES
 from chaintune.tasks.prompts import choice_defect
 from chaintune.tasks.toxigen import GROUPS, SPELT_OUT
-from tests import synthetic
 
 Row = dict[str, Any]
 COUNT = 260
@@ -96,7 +95,7 @@ def accuracy(examples: tuple[Example, ...], preferred: list[int]) -> float:
         for e, best in zip(examples, preferred, strict=True)
     ]
     tokens = [[1] * len(e.choices.texts) for e in examples]
-    return float(Scores("t", synthetic.scores_table("t", examples, logprobs, tokens)).item_scores().mean())
+    return float(Scores("t", scores_table("t", examples, logprobs, tokens)).item_scores().mean())
 
 
 @pytest.fixture(params=SHAPES)
