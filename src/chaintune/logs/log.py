@@ -47,8 +47,7 @@ class Log:
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
         """Dimensions that at least one example bears."""
-        keys = self.scores.table.column("groups").combine_chunks().keys
-        return tuple(sorted(keys.unique().to_pylist()))
+        return self.scores.dimensions
 
     def named(self, task: str) -> "Log":
         """The same log of a task by another name."""

@@ -136,7 +136,7 @@ class Scores(Printed):
     def dimensions(self) -> tuple[str, ...]:
         """Every dimension that at least one example bears, sorted."""
         keys = self.table.column("groups").combine_chunks().keys
-        return tuple(sorted(set(keys.to_pylist())))
+        return tuple(sorted(keys.unique().to_pylist()))
 
     @property
     def details(self) -> tuple[str, ...]:

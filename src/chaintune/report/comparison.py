@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
+from chaintune.files.reading import read_json
 from chaintune.records import (
     Auc,
     Bounds,
@@ -55,7 +56,7 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
     """
     from pydantic import TypeAdapter, ValidationError  # only reading needs it
 
-    content = _read(path)
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("comparisons"):
         raise DataError(f"{path}: expected what `chaintune compare --format json` prints, format {FORMAT}")
     place: tuple[int | str, ...] = ()
@@ -154,15 +155,6 @@ class _Views:
             yield row("disparity", spread.estimate, spread.dimension)
             yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)
             yield row("disparity_groups", Estimate(spread.n_groups), spread.dimension)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON in UTF-8 ({error})") from error
 
 
 def _with_nan(value: Any) -> Any:
