@@ -10,6 +10,7 @@ from chaintune.errors import ConfigError
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import read_json
+from chaintune.records.checkpoint import BASE
 from chaintune.report.card import checkpoint_card
 from chaintune.report.folder import read_results
 from chaintune.results import ADAPTER_CONFIG, StudyCheckpoint, StudyResults
@@ -45,6 +46,8 @@ def export(
         ModelError: the base cannot be loaded, to fold the adapter in.
         StoreError: the weights are not in the store, or the folder cannot be written.
     """
+    if checkpoint.chain == BASE:
+        raise ConfigError(f"checkpoint '{BASE}': it is the model that the run began with; name one that was trained")
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: holds files already; name a new folder by --to")
     weights = checkpoint.path

@@ -102,6 +102,8 @@ def test_an_adapter_is_handed_on_with_its_base_in_sight(
     assert "## Forgetting" in card
     assert run(*asked, "--to", "handed/adapter") == 2
     assert "holds files already" in capsys.readouterr().err
+    assert run("store", "export", "base", *asked[3:7], "--to", "handed/base") == 2
+    assert "it is the model that the run began with" in capsys.readouterr().err
     model, tokenizer = results.checkpoint("balls>boxes", variant="lora").load(precision="fp32")
     expected = logits(model, tokenizer)
     monkeypatch.chdir(place / "handed" / "adapter")

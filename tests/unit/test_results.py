@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import chaintune
 from chaintune.auditing import write_audit
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
+from chaintune.execution.events import Result
+from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.orders import PredictedOrders
 from chaintune.report import folder as report_folder
 from chaintune.report import shown as report_shown
@@ -18,6 +21,7 @@ from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
 from tests import run_folders
 from tests.conftest import draw_nothing
+from tests.dummy_engine import make_plan, make_study, make_task
 
 TASKS = [run_folders.task(name) for name in "sc"]
 FAST = 200
@@ -61,6 +65,10 @@ def test_a_run_prints_its_sentences_and_first_tables(results: chaintune.StudyRes
     assert len(said.splitlines()) < 60
     assert "rows in" in repr(results)
     assert results.to_polars().height == len(results.rows) == len(results.to_dict())
+    study = make_study()
+    node = make_plan(study, {name: make_task(name) for name in study.tasks}).stages[0]
+    broken = replace(results, outcome=RunOutcome((Result("failed", node, "no room"),), 0.0))
+    assert f"1 job failed: '{node.title}', no room" in str(broken)
 
 
 def test_nothing_of_data_is_markup_in_a_notebook(results: chaintune.StudyResults) -> None:

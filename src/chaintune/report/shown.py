@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from chaintune.errors import ConfigError, nearest, visible
+from chaintune.errors import ConfigError, nearest, number_of, visible
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.orders import PredictedOrders
@@ -152,7 +152,9 @@ def presented(value: Any) -> Presented:
         choice = f"{value.choice.dose_curve} of {value.choice.task}: {value.choice.reason}."
         return _of_results(read_results(value.results.folder, value.results.rows), first=choice)
     if isinstance(value, StudyResults):
-        return _of_results(read_results(value.folder, value.rows))
+        failed = value.outcome.of("failed")
+        first = f"{number_of(len(failed), 'job')} failed: '{failed[0].node.title}', {failed[0].cause}" if failed else ""
+        return _of_results(read_results(value.folder, value.rows), first=first)
     if isinstance(value, Comparison):
         return _of_results(Results.of([value]))
     return _of_results(Results.of(value.comparisons, value.gate), steps=list(compared_steps(value)))
