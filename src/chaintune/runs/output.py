@@ -85,7 +85,7 @@ def gather(prepared: Prepared) -> Measured:
                 named,
                 cell.final,
                 cell.mitigates,
-                *(_cost(store, cell) if trained else (math.nan, math.nan)),
+                *(_cost(store, cell) if trained else (0.0, 0.0)),
                 curvature=_curvature(store, cell),
                 divergence=_divergence(prepared, cell),
                 curve=curve_of(store, cell) if trained else [],
