@@ -69,7 +69,7 @@ class StudyCheckpoint:
             StoreError: the weights are not in the store.
         """
         entry = open_store(self.address).get("stage", self.key)
-        return entry.path if entry else self.files()[0]
+        return (entry.path if entry else self.files()[0]).resolve()
 
     def files(self) -> tuple[Path, Path | None]:
         """The folder of the weights, and that of the adapter on top of them if there is one.

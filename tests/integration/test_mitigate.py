@@ -93,7 +93,7 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     assert loaded.to_dict() == found.to_dict()
     assert found.choice.reason in str(loaded).replace("\n", " ")
     assert loaded.results.checkpoint(found.written).path.is_dir()
-    assert loaded.results.checkpoint("balls>(later)").path == Path(pair.after)
+    assert loaded.results.checkpoint("balls>(later)").path == Path(pair.after).resolve()
     # What the earlier checkpoint chooses itself in the place of the data, which was scored already.
     how = {"kind": "self_replay", "dose": [0, 1], "store": FolderStore(tmp_path / "store")}
     own = chaintune.mitigate(pair.after, **options(pair, tmp_path / "own", **how))
