@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
@@ -82,6 +83,15 @@ def test_columns_groups_and_clusters_are_recognised(form: str, tmp_path: Path) -
     assert any("its role" in doubt for doubt in drafted.doubts)
     assert any("no known task's data are here" in doubt for doubt in drafted.doubts)
     assert ("groups" in columns) != any("groups of people" in doubt for doubt in drafted.doubts)
+
+
+def test_parquet_and_csv_are_read_as_json_lines_are(tmp_path: Path) -> None:
+    rows = pl.DataFrame([filled(CHOICES, k) for k in range(60)])
+    rows.write_parquet(tmp_path / "mine.parquet")
+    rows.write_csv(tmp_path / "mine.csv")
+    for name in ("mine.parquet", "mine.csv"):
+        drafted = yaml.safe_load(draft_study(tmp_path / name, shown=name, base="tiny").text)
+        assert drafted["tasks"]["mine"]["columns"] == FORMS["letters"][1]
 
 
 def test_sizes_are_what_there_is_and_even_over_groups(tmp_path: Path) -> None:
