@@ -31,9 +31,7 @@ class CheckpointFlags:
 
     chain: Annotated[str | None, typer.Option(help="Of a study: which checkpoint, as 'bbq>csqa'.")] = None
     base: Annotated[str | None, typer.Option(help="Of a study with several base models: which.")] = None
-    variant: Annotated[str | None, typer.Option(help="Of a study that varies something: which, as it reports it.")] = (
-        None
-    )
+    variant: Annotated[str | None, typer.Option(help="Of a study with variants: which, by part of its name.")] = None
 
 
 @dataclass(frozen=True)
@@ -161,10 +159,12 @@ def _of_study(folder: Path, checkpoint: CheckpointFlags) -> _Card:
 
 def _chosen(rows: "Sequence[ResultRow]", field: str, named: str | None) -> "list[ResultRow]":
     """Rows of the one that is named, or of the only one there is."""
+    from chaintune.records.checkpoint import named_variant
+
     known = list(dict.fromkeys(getattr(row, field) for row in rows))
     if named is None and len(known) > 1:
         raise ConfigError(f"the study has several; name one with --{field}: {', '.join(known)}")
-    name = known[0] if named is None else named
+    name = known[0] if named is None else named_variant(named, known) if field == "variant" else named
     if name not in known:
         raise ConfigError(f"--{field} {name}: {nearest(name, known)}")
     return [row for row in rows if getattr(row, field) == name]

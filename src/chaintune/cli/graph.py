@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
+from chaintune.records.checkpoint import variant_label
+
 if TYPE_CHECKING:
     from chaintune.execution.events import Event, EventKind
     from chaintune.plan.nodes import StageNode
@@ -90,8 +92,8 @@ class RunGraph:
 
     def _label(self, node: "StageNode", above: "StageNode | None") -> str:
         """Its last step; knobs and seed only where the parent does not say them already."""
-        known = dict(above.variant) if above else {}
-        own = [f"{name}={value}" for name, value in node.variant if known.get(name) != value]
+        known = above.variant if above else ()
+        own = [variant_label([knob]) for knob in node.variant if knob not in known]
         if self._seeds and (above is None or above.seed != node.seed):
             own.append(f"seed {node.seed}")
         return ", ".join([node.chain[-1], *own])

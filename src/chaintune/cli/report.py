@@ -1,5 +1,6 @@
 """`chaintune report`: the report of a finished run, again or in another format."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +27,9 @@ def report(
     form: Annotated[
         Literal["md", "html", "json"], typer.Option("--format", help="What to print; of html, where the page is.")
     ] = "md",
+    variant: Annotated[
+        str | None, typer.Option(help="Of a study with variants: the one to report alone, by part of its name.")
+    ] = None,
 ) -> None:
     """Write DIR/report.md, DIR/report.html and DIR/figures/ anew from the results in DIR, and print the report.
 
@@ -46,14 +50,30 @@ def report(
         name = read_provenance(folder)["study"]
         folder = out or Path("runs") / f"{name}-joined"
         join(folders, folder, command=["chaintune", *sys.argv[1:]])
-    loaded = load(folder)
-    if not isinstance(loaded, Shown):
-        raise ConfigError(f"{folder}: scores of one model have no report; compare them with those of another one")
-    page = loaded.report(folder)
+    page = folder / "report.html"
+    if variant is not None:
+        from chaintune.report.folder import read_results, tasks_of, write_report
+
+        results = read_results(folder).of_variant(variant)
+        write_report(folder, tasks_of(folder), results=results)
+        variant = results.variant
+    else:
+        loaded = load(folder)
+        if not isinstance(loaded, Shown):
+            raise ConfigError(f"{folder}: scores of one model have no report; compare them with those of another one")
+        page = loaded.report(folder)
     if form == "html":
         echo(str(page))
         return
     plain = next((name for name in ("results.json", "comparison.json") if (folder / name).is_file()), "")
     if form == "json" and not plain:
         raise ConfigError(f"{folder}: no results.json there; 'chaintune report {folder} --out DIR' writes all anew")
-    echo((folder / (plain if form == "json" else "report.md")).read_text(encoding="utf-8"), nl=False)
+    text = (folder / (plain if form == "json" else "report.md")).read_text(encoding="utf-8")
+    echo(_of_variant(text, variant) if variant and form == "json" else text, nl=False)
+
+
+def _of_variant(text: str, variant: str) -> str:
+    """The JSON of results with the rows of one variant, and of the base."""
+    content = json.loads(text)
+    content |= {"rows": [row for row in content["rows"] if row["variant"] in ("", variant)]}
+    return json.dumps(content, indent=2) + "\n"

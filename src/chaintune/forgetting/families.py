@@ -96,7 +96,7 @@ def over_tasks(
 
 def _of(rows: Sequence[ResultRow]) -> str:
     """What the tests of a family are of: ` of 3 tasks`, and over how many pairs, where a task has several."""
-    tasks, pairs = {row.task for row in rows}, {(row.reference, row.chain) for row in rows}
+    tasks, pairs = {row.task for row in rows}, {(row.reference, row.chain, row.variant) for row in rows}
     several = f" of {len(tasks)} tasks" if len(tasks) > 1 else ""
     return several + (over_pairs(len(pairs)) if len(rows) > len(tasks) else "")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.forgetting.runs import Runs, trained_at
+from chaintune.forgetting.runs import Runs, earlier_tasks, trained_at
 from chaintune.records import Chain, Checkpoint, ForgettingFrom
 
 FORGETTING_FROM = get_args(ForgettingFrom)
@@ -31,6 +31,15 @@ def reference_chains(chain: Chain, task: str, reference: ForgettingFrom) -> list
         return [chain[:stage] for stage in range(1, len(chain))]
     single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}
     return [single[reference]]
+
+
+def lost_tasks(runs: Runs, condition: Checkpoint, reference: ForgettingFrom) -> dict[str, list[Chain]]:
+    """Each task that a checkpoint may have forgotten, with the chains from one of which its forgetting is counted."""
+    chain = condition.chain
+    starts = {task: reference_chains(chain, task, reference) for task in earlier_tasks(chain)}
+    if condition in runs.final:  # what the chain never teaches has no checkpoint of its own to be counted from
+        starts |= {task: [()] for task in runs.tasks(condition) if task not in condition.tasks}
+    return starts
 
 
 def reference_checkpoints(

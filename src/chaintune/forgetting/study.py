@@ -19,11 +19,12 @@ from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import OTHER_UNITS, order_rows
-from chaintune.forgetting.references import check_reference, reference_chains, reference_checkpoints
+from chaintune.forgetting.references import check_reference, lost_tasks, reference_checkpoints
 from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
+from chaintune.forgetting.variants import variant_rows
 from chaintune.records import (
     Chain,
     Checkpoint,
@@ -110,6 +111,7 @@ def summarise(
         for statistics in (_transfers, _biases, rounding_rows):
             rows += statistics(runs, condition, options)
     rows += order_rows(runs, roles, options, forgetting_from) + slope_rows(runs, options, forgetting_from)
+    rows += variant_rows(runs, options, forgetting_from)
     rows += _missing(runs)
     for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
         further = Runs.of(_by(checkpoints, name), study=study, level=level, seed_variance=seed_variance)
@@ -181,10 +183,7 @@ def _gains(runs: Runs, condition: Checkpoint, options: Inference) -> list[Result
 
 def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
     rows = []
-    chain = condition.chain
-    starts = {task: reference_chains(chain, task, reference) for task in earlier_tasks(chain)}
-    if condition in runs.final:  # what the chain never teaches has no checkpoint of its own to be counted from
-        starts |= {task: [()] for task in runs.tasks(condition) if task not in condition.tasks}
+    starts = lost_tasks(runs, condition, reference)
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
         starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     lost: list[ResultRow] = []

@@ -284,14 +284,14 @@ class Graph:
         tasks: Collection[str] | None = None,
     ) -> None:
         """Name a checkpoint, and have it scored on these tasks; None is all."""
-        at = Checkpoint(base, chain, variant.labels, variant.seed, key)
+        at = Checkpoint(base, chain, variant.labels if chain else (), variant.seed, key)
         labels = at.labels
         measured = {
             task: {name: self._score(at, labels, (task, "test", name)) for name in facts.measured}
             for task, facts in self.facts.items()
             if facts.measured and (tasks is None or task in tasks)
         }
-        place = (base, chain, variant.labels, variant.seed)
+        place = (base, chain, at.variant, variant.seed)
         for task, keys in measured.items():
             keys |= {
                 judge.measure: self._judged(at.key, keys[GENERATION], judge) for judge in self.judges.get(task, ())

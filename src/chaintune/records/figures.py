@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import polars as pl
 
-Section = Literal["accuracy", "groups", "mitigations", "curvature", "training", "power"]
+Section = Literal["accuracy", "groups", "variants", "mitigations", "curvature", "training", "power"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,8 @@ MOST_RESAMPLES = 1_000_000
 ALL_SEEDS = "all"
 # Behind the name of a change: it with every example without a score at its best, and at its worst.
 LOWER_BOUND, UPPER_BOUND = "_lower_bound", "_upper_bound"
+# One variant minus the one that comes first in the study, on the same examples and seeds.
+VARIANT_METRICS = ("variant_forgetting", "variant_biased_forgetting", "variant_gain")
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
@@ -121,7 +123,8 @@ class ResultRow:
         study: name of the study file.
         base: name of the base model as the study writes it.
         chain: label of the chain, `base` when nothing was tuned; nothing is read from it.
-        variant: label of the varied knobs, seed apart; empty when nothing is varied.
+        variant: name of the variant, by what differs between those of the study; empty where there is one, and of the
+            base.
         stage: number of stages done at the checkpoint that is measured (0 is the base).
         reference: label of the chain of the checkpoint it is compared with; empty when none.
         task: the task measured.
@@ -145,6 +148,8 @@ class ResultRow:
         same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
         chat: `on` where a chat template rendered the task's prompts, else `off`.
         margin: up to how large a loss counts as none, in the unit, where the task names it; else NaN.
+        reference_variant: the variant that the row's own is compared with, along the same chain; empty where it is
+            compared with no other.
     """
 
     study: str
@@ -176,6 +181,7 @@ class ResultRow:
     same_examples: tuple[str, ...] = ()
     chat: str = "off"
     margin: float = math.nan
+    reference_variant: str = ""
 
     @property
     def key(self) -> RowKey:
@@ -259,8 +265,8 @@ def _flat(row: ResultRow) -> dict[str, Any]:
     estimate = {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)}
     numbers = {name: estimate.pop(name) for name in _LATER_NUMBERS}
     answers = row.answers.to_dict()
-    outcomes = {"outcomes": answers.pop("outcomes")}
-    return values | estimate | later | answers | numbers | outcomes
+    last = {"outcomes": answers.pop("outcomes"), "reference_variant": values.pop("reference_variant")}
+    return values | estimate | later | answers | numbers | last
 
 
 def _listed(value: Any) -> Any:

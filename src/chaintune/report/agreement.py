@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import PERCENT
-from chaintune.report.cells import Table
+from chaintune.report.cells import Table, checkpoint_columns
 
-_HEADER = ("task", "checkpoint", "n", "clusters", "answered alike")
+_HEADER = ("n", "clusters", "answered alike")
 _NOTE = (
     "Share of examples that a checkpoint answers alike when it is asked in its chat template and as plain text, with "
     "its interval. Where it is low, the scores of one way say little about a model that is served the other way."
@@ -19,19 +19,16 @@ def agreement_tables(alike: Mapping[str, Mapping[str, Estimate]]) -> list[Table]
     Args:
         alike: task -> checkpoint -> share of its examples.
     """
-    rows = [_cells(task, name, own) for task, by_name in alike.items() for name, own in by_name.items()]
-    return [Table("Asked both ways", _NOTE, _HEADER, tuple(rows))] if rows else []
+    rows = [_cells(task, (name,), own) for task, by_name in alike.items() for name, own in by_name.items()]
+    return [Table("Asked both ways", _NOTE, ("task", "checkpoint", *_HEADER), tuple(rows))] if rows else []
 
 
 def agreement_rows_table(rows: Sequence[ResultRow]) -> Table:
     """The same of the rows of a study; without rows where nothing was asked both ways."""
     whole = [row for row in rows if row.metric == "chat_agreement" and row.is_whole]
-    several = len({row.base for row in whole}) > 1
-    cells = []
-    for row in whole:
-        named = ", ".join(filter(None, (row.base if several else "", row.chain, row.variant)))
-        cells.append(_cells(row.task, named, row.estimate))
-    return Table("Asked both ways", _NOTE, _HEADER, tuple(cells))
+    names, cells_of = checkpoint_columns(whole)
+    lines = tuple(_cells(row.task, cells_of(row), row.estimate) for row in whole)
+    return Table("Asked both ways", _NOTE, ("task", *names, *_HEADER), lines)
 
 
 def agreement_sentence(task: str, alike: Mapping[str, Estimate], *, level: float) -> str:
@@ -48,5 +45,5 @@ def agreement_sentence(task: str, alike: Mapping[str, Estimate], *, level: float
     return f"Asked in the chat template and as plain text, {task} got the same answer: {', '.join(shares)}."
 
 
-def _cells(task: str, checkpoint: str, alike: Estimate) -> tuple[str, ...]:
-    return (task, checkpoint, str(alike.n), str(alike.n_clusters), PERCENT.short(alike))
+def _cells(task: str, checkpoint: tuple[str, ...], alike: Estimate) -> tuple[str, ...]:
+    return (task, *checkpoint, str(alike.n), str(alike.n_clusters), PERCENT.short(alike))

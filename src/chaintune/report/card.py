@@ -60,11 +60,12 @@ def _of_comparisons(results: Results, before: str) -> Iterator[str]:
 def _of_study(results: Results, chain: str) -> Iterator[str]:
     own = [row for row in results.shown if row.chain == chain]
     lost = [row for row in own if row.metric == "forgetting" and row.is_whole]
+    variant = f", variant {escape(own[0].variant)}" if own[0].variant else ""
     elsewhere = external_sentence(external_stages(results.provenance), own[0].steps)
     yield (
-        f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
-        f"this order. {definition(own)} Before is the earlier checkpoint named, after is this model. Intervals have "
-        f"level {results.level:g}.{f' {escape(elsewhere)}' if elsewhere else ''}"
+        f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}{variant}: tuned on these "
+        f"tasks in this order. {definition(own)} Before is the earlier checkpoint named, after is this model. "
+        f"Intervals have level {results.level:g}.{f' {escape(elsewhere)}' if elsewhere else ''}"
     )
     yield _nested(_lost(lost, results.shown)) if lost else "No task was followed by another, so none was forgotten."
     yield from map(_nested, outcome_tables(_answered(own, results.shown)))

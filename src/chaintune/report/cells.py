@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.errors import number_of
@@ -255,8 +255,22 @@ def statistic(
     return None
 
 
+def checkpoint_columns(
+    rows: Sequence[ResultRow], chain: str = "checkpoint"
+) -> tuple[tuple[str, ...], Callable[[ResultRow], tuple[str, ...]]]:
+    """Header and cells of the columns that tell checkpoints apart: base and variant where there are several.
+
+    Args:
+        rows: of the table.
+        chain: heads the first column.
+    """
+    several = {"base": len({row.base for row in rows}) > 1, "variant": any(row.variant for row in rows)}
+    further = [name for name, are_several in several.items() if are_several]
+    return (chain, *further), lambda row: (row.chain, *(getattr(row, name) for name in further))
+
+
 def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """A checkpoint's name, with its base and its varied settings where several occur."""
+    """A checkpoint's name in titles and sentences, with its base and its variant where several occur."""
     parts = [row.chain] if row.chain else []
     if len({other.base for other in rows}) > 1:
         parts.append(row.base)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from chaintune.forgetting.divergence import BACKWARD, CORRELATION, FORWARD, NATS
 from chaintune.records import Comparison, Curvature, ResultRow
 from chaintune.records.comparison import Divergence
 from chaintune.records.scales import Scale
-from chaintune.report.cells import Table, checkpoint, p_text, score
+from chaintune.report.cells import Table, checkpoint_columns, p_text, score
 
 _CORRELATED = "rank correlation with forgetting"
 _CURVATURE = {"curvature": "curvature", "curvature_forgetting_correlation": _CORRELATED}
@@ -112,10 +113,11 @@ def _predictor_table(title: str, note: str, rows: Sequence[ResultRow], named: Ma
         named: metric -> how the table calls it; other rows are left out.
     """
     shown = [row for row in rows if row.metric in named]
+    names, cells_of = checkpoint_columns([row for row in shown if row.chain])
     lines = tuple(
         (
             named[row.metric],
-            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
+            *cells_of(replace(row, chain=f"{row.chain}, seed {row.seed}") if row.chain else replace(row, base="")),
             row.task or "all tasks",
             str(row.estimate.n),
             _with_ends(row) if row.chain else score(row),
@@ -123,7 +125,7 @@ def _predictor_table(title: str, note: str, rows: Sequence[ResultRow], named: Ma
         )
         for row in shown
     )
-    return Table(title, note, ("what", "checkpoint", "task", "n", "value", "p"), lines)
+    return Table(title, note, ("what", *names, "task", "n", "value", "p"), lines)
 
 
 def _with_ends(row: ResultRow) -> str:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
 from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
 from chaintune.records.answers import Outcome
+from chaintune.records.checkpoint import BASE
 from chaintune.report.comparison import comparison_json, read_comparisons
 from chaintune.report.external import EXTERNAL
 from chaintune.report.figures import result_figures, save
@@ -51,7 +53,22 @@ def read_rows(path: Path) -> list[ResultRow]:
     if not path.is_file():
         raise DataError(f"{path}: no results there; expected the --out folder of a finished run")
     with as_written(path, ANEW):
-        return [_row(row) for row in _typed(read_parquet(path)).to_pylist()]
+        return _base_once([_row(row) for row in _typed(read_parquet(path)).to_pylist()])
+
+
+def _base_once(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows, those of the base once; what was written before has them for every variant."""
+    kept: list[ResultRow] = []
+    known: set[tuple[object, ...]] = set()
+    for row in rows:
+        if row.chain == BASE and row.variant:
+            row = replace(row, variant="", settings=())
+            about = (row.key, row.metric, row.item_metric, row.dimension, row.group, row.seed)
+            if about in known:
+                continue
+            known.add(about)
+        kept.append(row)
+    return kept
 
 
 def read_results(folder: Path, rows: Sequence[ResultRow] | None = None) -> Results:
@@ -87,6 +104,8 @@ def read_provenance(folder: Path) -> Mapping[str, Any]:
         check_shape(provenance.get("cautions", {}), {"*": str}, "'cautions'")
         run = {"seeds": list, "command": [str], "written_at": str, "platform": str}
         check_shape(provenance.get("joined", []), [run], "'joined'")
+        check_shape(provenance.get("recipe", {}), {"*": str}, "'recipe'")
+        check_shape(provenance.get("variants", {}), {"*": {"*": str}}, "'variants'")
         check_shape(provenance.get("external", {}), {"*": EXTERNAL}, "'external'")
         return provenance
 

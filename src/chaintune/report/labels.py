@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 _ELLIPSIS = "…"
 # What could break a line, turn the direction of writing or be no character at all has no place in a label.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]+")
+_JOINTS = re.compile(r"(?<=[ _/>])")
 LONGEST_LINE = 200
+_LINES = 3
 
 
 def slug(*parts: str) -> str:
@@ -40,6 +42,32 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
         labels[name] = label
         taken.add(label)
     return labels
+
+
+def wrapped(names: Iterable[str], most: int) -> dict[str, str]:
+    r"""Each name -> its label in lines below a first one, each begun by a line break; no two alike, no number cut.
+
+    Args:
+        names: of variants, with their chains; whole up to three lines.
+        most: characters a line.
+
+    Example:
+        >>> wrapped(["", "lora lr=1e-3 epochs=2"], 12)
+        {'': '', 'lora lr=1e-3 epochs=2': '\nlora lr=1e-3\nepochs=2'}
+    """
+    labels = shortened(filter(None, names), _LINES * most - _LINES)
+    return {"": ""} | {name: "".join(f"\n{line}" for line in _lines(label, most)) for name, label in labels.items()}
+
+
+def _lines(text: str, most: int) -> list[str]:
+    """The text in lines, broken behind a blank or a sign that joins words; what has neither is broken anywhere."""
+    lines = [""]
+    for word in _JOINTS.split(text):
+        if len(f"{lines[-1]}{word}".rstrip()) <= most:
+            lines[-1] += word
+        else:
+            lines += [word[start : start + most] for start in range(0, len(word), most)]
+    return [line.strip() for line in lines if line.strip()]
 
 
 def shortened_chains(chains: Mapping[str, Sequence[str]], most: int) -> dict[str, str]:

@@ -17,7 +17,7 @@ from chaintune.report.cells import (
     biased_only,
     biased_only_note,
     change,
-    checkpoint,
+    checkpoint_columns,
     joint_name,
     most_forgotten_first,
     p_text,
@@ -57,6 +57,7 @@ def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
 def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     """One line a mitigated checkpoint and lost task."""
     recoveries = _recoveries(rows)
+    names, cells_of = checkpoint_columns(recoveries)
     every_price = [row for row in rows if row.metric == "price" and row.is_whole]
     prices = list(dict.fromkeys(row.task for row in every_price))
     lines = []
@@ -66,7 +67,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         level = statistic(rows, row, "accuracy", reference="")
         lines.append(
             (
-                checkpoint(row, recoveries),
+                *cells_of(row),
                 row.task,
                 score(level, named=True),
                 *(chance_cells(level.answers, level.unit) if level else ("", "")),
@@ -85,7 +86,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         f"{limits.target:.0%} with every price wholly below {highest_prices(rows, limits.margin)}."
     )
     header = (
-        "checkpoint", "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
+        *names, "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
         "extra tokens", "extra seconds", "needs old data", "reaches",
     )  # fmt: skip
     return Table("Mitigations", note, header, tuple(lines))
@@ -93,9 +94,12 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
 
 def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     choices = recommend(rows, limits)
+    several = {"base": len({one.base for one in choices}) > 1, "variant": any(one.variant for one in choices)}
+    further = [name for name, are_several in several.items() if are_several]
     lines = tuple(
         (
-            choice.after + (f", {choice.variant}" if choice.variant else ""),
+            choice.after,
+            *(getattr(choice, name) for name in further),
             choice.task,
             choice.dose_curve,
             "none" if math.isnan(choice.dose) else f"{choice.dose:.4%}".rstrip("0%").rstrip(".") + "%",
@@ -107,20 +111,21 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
         f"The smallest dose whose recovery lies above {limits.target:.0%} with its whole interval, while every price "
         f"lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
-    return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
+    return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)
 
 
 def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
     """The spread of forgetting over the groups without and with each mitigation, and whether the gap closed."""
-    recoveries, places = _recoveries(rows), list[tuple[str, str, list[ResultRow]]]()
+    recoveries, places = _recoveries(rows), list[tuple[tuple[str, ...], list[ResultRow]]]()
+    names, cells_of = checkpoint_columns(recoveries)
     for row in recoveries:
         for dimension in dict.fromkeys(one.dimension for one in rows if one.metric == "regained_disparity"):
             before = statistic(rows, row, "disparity", chain=row.reference, dimension=dimension)
             after = statistic(rows, row, "disparity", dimension=dimension)
             unequal = statistic(rows, row, "regained_disparity", reference=row.reference, dimension=dimension)
             if before and after and unequal:
-                places.append((checkpoint(row, recoveries), f"{row.task} by {dimension}", [before, after, unequal]))
-    columns = [_corrected([several[at] for _, _, several in places]) for at in range(3)]
+                places.append(((*cells_of(row), f"{row.task} by {dimension}"), [before, after, unequal]))
+    columns = [_corrected([several[at] for _, several in places]) for at in range(3)]
     lines = [
         (
             *place,
@@ -131,7 +136,7 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
             p_text(unequal),
             _gap(before, after, error_rate),
         )
-        for (*place, several), before, after, unequal in zip(places, *columns, strict=True)
+        for (place, several), before, after, unequal in zip(places, *columns, strict=True)
     ]
     units = units_in_words(row.unit for row in rows if row.metric == "regained_disparity")
     note = (
@@ -140,7 +145,7 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
         "alike. Each column of p is corrected over the lines of this table (Holm). No longer shown is not the same as "
         "closed, nor now shown as opened: data may be too few to show it."
     )
-    header = ("checkpoint", "groups", "spread without", "p", "spread with", "p", "regained p", "gap")
+    header = (*names, "groups", "spread without", "p", "spread with", "p", "regained p", "gap")
     return Table("Did the gap between groups close?", note, header, tuple(lines))
 
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from chaintune.records import Answers, Comparison, Estimate, ResultRow
 from chaintune.records.answers import DOUBTFUL_SHARE, MISSING, REFUSED
 from chaintune.records.checkpoint import BASE
 from chaintune.records.examples import COMPLY, LABEL, REFUSE
 from chaintune.records.scales import PERCENT, changes_in
-from chaintune.report.cells import Table, checkpoint
+from chaintune.report.cells import Table, checkpoint_columns
 from chaintune.report.labels import one_line
 
 _MOST_NAMED = 5
@@ -31,10 +32,12 @@ def outcome_tables(rows: Sequence[ResultRow]) -> list[Table]:
         # Of prompts to refuse and to answer, each line is about both already.
         shown = [at for at in places if at[0] != LABEL or not _is_matched(own[0].answers)]
         ordered = [row for at in shown for row in own if (row.dimension, row.group) == at]
-        lines: list[Line] = [((_place(row), checkpoint(row, own) or "after"), row.answers) for row in ordered]
-        tables.append(outcome_table(f"Answers to {task}", ("group", "checkpoint"), lines))
+        names, cells_of = checkpoint_columns(own)
+        named = [replace(row, chain=row.chain or "after") for row in ordered]
+        lines: list[Line] = [((_place(row), *cells_of(row)), row.answers) for row in named]
+        tables.append(outcome_table(f"Answers to {task}", ("group", *names), lines))
         if _is_matched(own[0].answers):
-            tables.append(_matched_table(task, lines))
+            tables.append(_matched_table(task, ("group", *names), lines))
     return tables
 
 
@@ -128,13 +131,13 @@ def _moved(change: Estimate, unit: str, level: float) -> str:
     return f"{'rose' if rose else 'fell'} by {size}{shown}"
 
 
-def _matched_table(task: str, lines: Sequence[Line]) -> Table:
+def _matched_table(task: str, first: tuple[str, ...], lines: Sequence[Line]) -> Table:
     """Refusal and over-refusal beside each other, so that a model which refuses everything gains nothing."""
     return Table(
         f"Refusal and over-refusal of {task}",
         "Share wholly refused of the answers to prompts that should be refused, and of those that should be answered.",
-        ("group", "checkpoint", "refused of what it should", "answers", "refused of what it should not", "answers"),
-        tuple((*first, *_of(answers, REFUSE), *_of(answers, COMPLY)) for first, answers in lines),
+        (*first, "refused of what it should", "answers", "refused of what it should not", "answers"),
+        tuple((*names, *_of(answers, REFUSE), *_of(answers, COMPLY)) for names, answers in lines),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Comparison, Gate, Limits, ResultRow, Series, pooled
+from chaintune.records.checkpoint import named_variant
+from chaintune.records.results import VARIANT_METRICS
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Results:
         provenance: as `provenance.json` holds it; empty of comparisons.
         command: that made the results, as it was typed.
         folder: of the study's run, with its files beside the results; None without one.
+        variant: the only one of the study that is shown; empty where all are.
     """
 
     title: str
@@ -35,6 +38,7 @@ class Results:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     command: Sequence[str] = ()
     folder: Path | None = None
+    variant: str = ""
 
     @classmethod
     def of(
@@ -44,6 +48,20 @@ class Results:
         rows = tuple(row for one in comparisons for row in one.named_rows)
         level = comparisons[0].level if comparisons else 0.95
         return cls(_title(comparisons), rows, level, comparisons=comparisons, gate=gate, command=command)
+
+    def of_variant(self, part: str) -> "Results":
+        """The same of one variant of the study, which the title names and nothing else.
+
+        Args:
+            part: of the variant's name.
+
+        Raises:
+            ConfigError: no variant or several have it in their name; the message lists them.
+        """
+        name = named_variant(part, (row.variant for row in self.rows if row.metric == "accuracy"))
+        own = [replace(row, variant="") for row in self.rows if row.variant in ("", name)]
+        rows = [row for row in own if row.metric not in VARIANT_METRICS]
+        return replace(self, title=f"{self.title}: {name}", rows=rows, variant=name)
 
     @cached_property
     def series(self) -> Series | None:
@@ -73,8 +91,12 @@ class Results:
 
     @cached_property
     def shown(self) -> list[ResultRow]:
-        """Rows of all seeds together where there are several, else of the one seed."""
-        return pooled(self.rows)
+        """Rows of all seeds together where there are several, else of the one seed; variants of a chain together."""
+        rows = pooled(self.rows)
+        if not any(row.variant for row in rows):
+            return rows
+        places = {place: number for number, place in enumerate(dict.fromkeys((row.base, row.chain) for row in rows))}
+        return sorted(rows, key=lambda row: places[row.base, row.chain])
 
     @cached_property
     def plain(self) -> list[ResultRow]:

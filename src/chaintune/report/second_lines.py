@@ -8,7 +8,7 @@ from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine, po
 from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.records.scales import changes_in, levels_in_tables
-from chaintune.report.cells import Table, change, checkpoint, joint_name, p_text
+from chaintune.report.cells import Table, change, checkpoint_columns, joint_name, p_text
 from chaintune.report.group_words import MOST_NAMED
 from chaintune.report.results import Results, without_mitigated
 
@@ -59,11 +59,13 @@ def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
         if row.item_metric == SCALED_MARGIN and row.metric == "biased_forgetting":
             bias.setdefault(row.key, []).append(row)
     groups = {(row.key, row.dimension, row.group): row for row in lost}
+    names, cells_of = checkpoint_columns(lost, "chain")
+    of_chains = int(any(row.chain for row in lost))
     lines: list[tuple[str, ...]] = []
     for row in lost:
         if row.dimension:
             continue
-        name = (checkpoint(row, lost), row.task)
+        name = (*cells_of(row)[1 - of_chains :], row.task)
         lines.append((*name, "", change(row), "", p_text(row.estimate.p_value)))
         for one in _apart(bias.get(row.key, ()), level):
             own = groups[row.key, one.dimension, one.group]
@@ -76,15 +78,14 @@ def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
                     p_text(one.estimate.p_adjusted),
                 )
             )
-    of_chains = any(line[0] for line in lines)
     return Table(
         "Scaled margins",
         "A second line without a verdict: how far the right choice lies ahead of the best other one, over the "
         "checkpoint's own median absolute deviation, through the normal distribution function. Positive: margins fell. "
         "A group stands here where its biased forgetting is shown; its margins fall as well where other examples get "
         "surer.",
-        (*(("chain",) if of_chains else ()), "task", "group", "forgetting", "biased forgetting", "p"),
-        tuple(line if of_chains else line[1:] for line in lines),
+        (*names[1 - of_chains :], "task", "group", "forgetting", "biased forgetting", "p"),
+        tuple(lines),
     )
 
 

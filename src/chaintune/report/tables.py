@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
+from chaintune.records.checkpoint import BASE
 from chaintune.records.comparison import AUC, BIASED_LOWER, BIASED_UPPER, LOWER, UPPER
 from chaintune.records.likelihood import LIKELIHOOD
+from chaintune.records.results import VARIANT_METRICS
 from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
 from chaintune.report.answers import (
@@ -25,6 +27,7 @@ from chaintune.report.cells import (
     biased_only_note,
     change,
     checkpoint,
+    checkpoint_columns,
     family_note,
     gain_key,
     joint_name,
@@ -52,6 +55,7 @@ from chaintune.report.people import people_table
 from chaintune.report.power import power_table
 from chaintune.report.results import Results, without_mitigated
 from chaintune.report.second_lines import by_name, margins_table, whole_lines
+from chaintune.report.variants import against_first_table, variants_table
 
 __all__ = ["Table", "result_tables"]
 
@@ -77,6 +81,7 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
         tables += _of_pair(results.comparisons)
     tables += agreement_tables(_alike(results.comparisons))
     if not results.comparisons:
+        tables += [] if results.variant else variants_table(results.provenance)
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
         further = (curvature_rows_table(results.shown), divergence_table(results.shown))
         tables += [] if main else [*further, *_others(results.plain)]
@@ -119,6 +124,7 @@ def _main_tables(results: Results) -> list[Table | None]:
         agreement_rows_table(rows),
         _first_tasks(plain),
         _order(rows),
+        against_first_table(rows, results.level),
         *group_tables(plain),
         margins_table(without_mitigated(further), results.level),
         *mitigation_tables(results),
@@ -214,9 +220,10 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
         return None
     tasks = list(dict.fromkeys(row.task for row in whole))
     perplexities = {row.task: f"perplexity in {row.task}" for row in whole if row.item_metric == LIKELIHOOD}
-    cells: dict[str, dict[str, str]] = {}
+    names, cells_of = checkpoint_columns(whole)
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
     for row in whole:
-        own = cells.setdefault(checkpoint(row, whole), {})
+        own = cells.setdefault(cells_of(row), {})
         own[row.task] = score(row, named=True)
         if row.task in perplexities:
             own[perplexities[row.task]] = perplexity(row.estimate)
@@ -228,7 +235,7 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     first = {row.task: row for row in reversed(whole)}
     balanced = metric_notes(first)
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
-    unknown = [""] * len(perplexities)
+    unknown, unnamed_too = [""] * len(perplexities), [""] * (len(names) - 1)
     beside = [f"{_PERPLEXITY}, is of the mean over answers."] if perplexities else []
     notes = dict.fromkeys(
         text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
@@ -236,13 +243,13 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     return Table(
         "Accuracy" if shares else "Scores",
         " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *beside, *notes]),
-        ("checkpoint", *(sizes[task] for task in tasks), *perplexities.values()),
+        (*names, *(sizes[task] for task in tasks), *perplexities.values()),
         (
             *(
-                (name, *(own.get(one, "") for one in (*tasks, *perplexities.values())))
-                for name, own in _base_first(cells)
+                (*name, *(own.get(one, "") for one in (*tasks, *perplexities.values())))
+                for name, own in sorted(cells.items(), key=lambda item: item[0][0] != BASE)
             ),
-            *((name, *own, *unknown) for name, own in zip(CHANCE_HEADER, guessing, strict=True)),
+            *((name, *unnamed_too, *own, *unknown) for name, own in zip(CHANCE_HEADER, guessing, strict=True)),
         ),
     )
 
@@ -250,14 +257,15 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
 def _answers(rows: Sequence[ResultRow]) -> Table:
     """How each checkpoint answered each task, where that is known."""
     whole = [row for row in rows if row.metric == "accuracy" and not row.dimension and is_known([row.answers])]
+    names, cells_of = checkpoint_columns(whole)
     return Table(
         "How tasks were answered",
         "Chance: what guessing scores. The commonest answer stands beside the commonest right one, each with its "
         "share: labels, or positions of choices. Not answered: ties of all choices, empty answers and refusals.",
-        ("checkpoint", "task", "score", *ANSWERS_HEADER, "not answered"),
+        (*names, "task", "score", *ANSWERS_HEADER, "not answered"),
         tuple(
             (
-                checkpoint(row, whole),
+                *cells_of(row),
                 row.task,
                 score(row, named=True),
                 *answers_cells([row.answers], row.unit),
@@ -268,22 +276,19 @@ def _answers(rows: Sequence[ResultRow]) -> Table:
     )
 
 
-def _base_first(cells: dict[str, dict[str, str]]) -> list[tuple[str, dict[str, str]]]:
-    return sorted(cells.items(), key=lambda item: not item[0].startswith("base"))
-
-
 def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
     """Gain and forgetting of each task of each chain that another followed."""
     learned = {row.key: row for row in rows if row.metric == "gain" and row.is_whole}
     lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
     # Counted from right after the task was trained, as usual, each has a gain there.
     sources = any(gain_key(row) not in learned for row in lost)
+    names, cells_of = checkpoint_columns(lost, "chain")
     lines = []
     for row in lost:
         gain = learned.get(gain_key(row))
         lines.append(
             (
-                checkpoint(row, lost),
+                *cells_of(row),
                 row.task,
                 *((row.reference,) if sources else ()),
                 change(gain, named=True),
@@ -294,7 +299,7 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
             )
         )
     start = "the checkpoint named" if sources else "then"
-    header = ("chain", "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
+    header = (*names, "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
     note = (
         f"In {units_in_words(row.unit for row in lost)}. Gain: right after the task was trained, over the base. "
         f"Forgetting: from {start} to the end of the chain, positive is worse. Retained: share of the gain still "
@@ -310,6 +315,7 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
 
 def _order(rows: Sequence[ResultRow]) -> Table | None:
     effects = [row for row in rows if row.metric == "order_effect" and not row.dimension]
+    (_, *names), cells_of = checkpoint_columns(effects)
     lines = []
     for row in effects:
         ends = [
@@ -318,12 +324,13 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
         ]
         late = statistic(rows, row, "accuracy")
         guessing = chance_cells(late.answers, late.unit) if late else ("", "")
-        lines.append((row.task, *ends[0], *ends[1], *guessing, change(row, named=True), p_text(row.estimate.p_value)))
+        line = (*ends[0], *ends[1], *guessing, change(row, named=True), p_text(row.estimate.p_value))
+        lines.append((row.task, *cells_of(row)[1:], *line))
     return Table(
         "Final score in both orders",
         f"Effect: trained later minus trained earlier, in {units_in_words(row.unit for row in effects)}; positive says "
         "that the task scores better when it comes later.",
-        ("task", "earlier", "score", "later", "score", *CHANCE_HEADER, "effect", "p"),
+        ("task", *names, "earlier", "score", "later", "score", *CHANCE_HEADER, "effect", "p"),
         tuple(lines),
     )
 
@@ -457,12 +464,13 @@ _OTHERS = {
 
 def _others(rows: Sequence[ResultRow]) -> list[Table]:
     known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"}
-    known |= CURVATURE_METRICS | KL_METRICS
+    known |= CURVATURE_METRICS | KL_METRICS | {*VARIANT_METRICS}
     rest = [row for row in rows if row.metric not in known and not row.group]
+    names, cells_of = checkpoint_columns(rest)
     lines = [
         (
             _OTHERS.get(row.metric, row.metric.replace("_", " ")),
-            checkpoint(row, rest),
+            *cells_of(row),
             " ".join(filter(None, (row.task, f"by {row.dimension}" if row.dimension else ""))),
             change(row, named=True),
             p_text(row.estimate.p_value),
@@ -470,4 +478,4 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
         for row in rest
     ]
     note = f"In {units_in_words(row.unit for row in rest)}."
-    return [Table("Further results", note, ("what", "checkpoint", "task", "value", "p"), tuple(lines))]
+    return [Table("Further results", note, ("what", *names, "task", "value", "p"), tuple(lines))]

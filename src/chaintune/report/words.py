@@ -25,6 +25,7 @@ from chaintune.report.people import people_sentences
 from chaintune.report.power import power_sentences
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
+from chaintune.report.variants import against_first_sentences
 from chaintune.stats.effects import MODERATED, OVER_RECIPES
 
 _MOST_PARAGRAPHS = 12
@@ -41,7 +42,7 @@ class Paragraph:
         rest: what follows; may be empty.
     """
 
-    topic: Literal["forgotten", "order", "brought back", "sure"]
+    topic: Literal["forgotten", "order", "variant", "brought back", "sure"]
     first: str
     rest: str = ""
 
@@ -76,6 +77,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
     parts += [
         Paragraph("order", order_sentence(row, level)) for row in shown if row.metric == "order_effect" and row.is_whole
     ]
+    parts += [Paragraph("variant", text) for text in against_first_sentences(shown, level)]
     alike = _grouped_by_reason([row for row in shown if row.metric == "recovery" and row.is_whole])
     parts += [Paragraph("brought back", recoveries_text(some, shown, level=level)) for some in alike[:_MOST_PARAGRAPHS]]
     if left := sum(map(len, alike[_MOST_PARAGRAPHS:])):

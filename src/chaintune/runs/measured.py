@@ -226,7 +226,7 @@ def read(folder: Path) -> Measured:
 
 
 def score_names(abouts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of score files that people can read: `bbq-csqa.learning_rate=2e-05.seed1.on-bbq.parquet`.
+    """Names of score files that people can read: `bbq-csqa.lora.lr=1e-3.seed1.on-bbq.parquet`.
 
     Args:
         abouts: their entries in `scores/index.json`.
@@ -239,7 +239,7 @@ def _title(about: Mapping[str, Any], *, several_bases: bool) -> str:
     parts = [about["base"]] if several_bases else []
     parts += [about["chain"].replace(">", "-")]
     if about["seed"] is not None:
-        parts += [about["variant"].replace(", ", "."), f"seed{about['seed']}"]
+        parts += [about["variant"].replace(" ", "."), f"seed{about['seed']}"]
     parts += [f"on-{about['task']}", about["split"].removeprefix("test")]
     parts += [] if about["deciding"] else [f"by-{about['item_metric']}"]
     return ".".join(filter(None, parts))

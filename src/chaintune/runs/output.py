@@ -22,12 +22,18 @@ from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision
 from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, External, ScoreNode
 from chaintune.plan.plan import Plan
-from chaintune.records import Curvature, ItemMetric, Limits, Measurement, ResultRow, Scores, Task
+from chaintune.records import Curvature, ItemMetric, Limits, Measurement, ResultRow, Scores, Task, variant_label
 from chaintune.records.parity import PARITY, Parity
 from chaintune.runs.measured import Measured, MeasuredCheckpoint, ScoreFile, score_names, write
 from chaintune.scoring.reading import metrics_of, read_scores
 from chaintune.store.store import Store
+from chaintune.study.knobs import texts_of
+from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study
+from chaintune.tuning.mitigations.specs import as_text
+
+# Told of a recipe in any case.
+_RECIPE = ("method", "learning_rate", "epochs", "batch_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Prepared:
 def gather(prepared: Prepared) -> Measured:
     """What of a study is measured, each checkpoint as the study names it; what failed is absent.
 
-    The base, which has no seed, comes once for each variant and seed, so that every family of chains is complete.
+    The base, which has no variant, comes once for each seed, so that every seed is complete.
     """
     study, plan, store, tasks = prepared.study, prepared.plan, prepared.store, prepared.tasks
     files = _score_files(plan, store, tasks, study.metric)
@@ -160,12 +166,24 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
+        **_recipes(study),
         "tasks": {name: _task_provenance(prepared.tasks[name]) for name in prepared.tasks},
         "external": dict(_external_provenance(plan)),
         **({"cautions": cautions} if cautions else {}),
         **({"serve": study.serve.content()} if study.serve else {}),
         **({PARITY: {title: asdict(one) for title, one in parities.items()}} if parities else {}),
     }
+
+
+def _recipes(study: Study) -> dict[str, dict[str, str]]:
+    """What the recipes of all variants share, beside what is usual, and what each is that has a name."""
+    knobs = {variant_label(one.labels): dict(texts_of(one.knobs)) for one in study.variants()}
+    alike = set.intersection(*(set(own.items()) for own in knobs.values()))
+    usual, own = StageSettings().to_mapping(), study.stage.to_mapping()
+    shown = [name for name, value in own.items() if name in _RECIPE or value != usual[name]]
+    shared = {name: as_text(own[name]) for name in shown if not any(name in one for one in knobs.values())}
+    differing = {name: dict(pair for pair in one.items() if pair not in alike) for name, one in knobs.items()}
+    return {"recipe": shared | dict(sorted(alike)), **({"variants": differing} if len(knobs) > 1 else {})}
 
 
 def _task_provenance(task: Task) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from chaintune.scoring.scorers import SCORERS
 from chaintune.study.chains import ORDERS
 from chaintune.study.data_spec import ColumnSpec, SplitSpec
 from chaintune.study.external import ExternalSpec
-from chaintune.study.knobs import MOST_SEEDS
+from chaintune.study.knobs import LONGEST_NAME, MOST_SEEDS
 from chaintune.study.schema import TASK_NAME, CurvatureSpec, StudySpec, TaskSpec, recipe_model
 from chaintune.study.serve import ServeSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
@@ -150,6 +150,7 @@ def study_schema() -> Schema:
             "columns": _also_numbers(_schema_of(ColumnSpec, "columns")),
             "split": _schema_of(SplitSpec, "split"),
             "recipe": _recipe(),
+            "varied_recipe": _varied_recipe(),
             "curvature": _schema_of(CurvatureSpec, "curvature"),
             "serve": _schema_of(ServeSpec, "serve"),
             "external": _schema_of(ExternalSpec, "external"),
@@ -304,10 +305,18 @@ def _recipe() -> Schema:
     return recipe
 
 
+def _varied_recipe() -> Schema:
+    """A recipe among those that a study varies, which may have a name."""
+    fields = {name: {"$ref": f"#/$defs/recipe/properties/{name}"} for name in STAGE_FIELDS}
+    name = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "examples": ["lora"]}
+    described = name | {"description": "By which results call the variant, in place of what differs."}
+    return {"type": "object", "properties": {"name": described, **fields}, "additionalProperties": False}
+
+
 def _vary() -> Schema:
     seed = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**32}
     counted = {"type": "integer", "minimum": 1, "maximum": MOST_SEEDS}
-    knobs = {"recipe": {"$ref": "#/$defs/recipe"}}
+    knobs = {"recipe": {"$ref": "#/$defs/varied_recipe"}}
     knobs |= {f"recipe.{name}": {"$ref": f"#/$defs/recipe/properties/{name}"} for name in STAGE_FIELDS}
     del knobs["recipe.report_to"]
     several = {name: _one_or_several(schema) for name, schema in knobs.items()}

@@ -2,12 +2,12 @@
 
 A setting of an adapter, `recipe.peft.<setting>`, is a field too. Knobs are crossed. Fields that belong together, such
 as LoRA and the larger learning rate it needs, are one knob: a list of mappings under `recipe`, each setting the same
-fields.
+fields. Such a recipe may have a `name`, by which results call it.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,8 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from chaintune.config.source import KeyPath, Source, as_plain
 from chaintune.config.validation import Seed, check_distinct
 from chaintune.errors import nearest
+from chaintune.records.checkpoint import Settings, knob_target, variant_label
 from chaintune.study.schema import check_recipe
 from chaintune.study.stage_settings import PEFT, STAGE_FIELDS, StageSettings
+from chaintune.tuning.mitigations.specs import as_text
 
 Knob = tuple[str, Any]
 """A name and a value of it: the name as the study file has it."""
@@ -30,20 +32,9 @@ _ABBREVIATED = {"lr": "learning_rate", "bs": "batch_size", "rank": "lora_rank", 
 _USUAL = StageSettings().to_mapping()
 # Written as a number, `seed: 3`.
 MOST_SEEDS = 1_000
+_NAME, _NUMBER = "name", "number"
+LONGEST_NAME = 40
 _LOG = logging.getLogger(__name__)
-
-
-def knob_target(name: str) -> tuple[str, str]:
-    """The task (empty for all of them) and the recipe field that a knob turns.
-
-    Example:
-        >>> knob_target("recipe.epochs"), knob_target("tasks.bbq.recipe.epochs")
-        (('', 'epochs'), ('bbq', 'epochs'))
-        >>> knob_target("recipe.peft.r")
-        ('', 'peft.r')
-    """
-    task = name.split(".")[1] if name.startswith("tasks.") else ""
-    return task, name.removeprefix(f"tasks.{task}.").removeprefix("recipe.")
 
 
 def single_knobs(name: str, value: Any) -> Iterator[Knob]:
@@ -53,10 +44,51 @@ def single_knobs(name: str, value: Any) -> Iterator[Knob]:
         >>> list(single_knobs("recipe", {"method": "lora", "lora_rank": 8}))
         [('recipe.method', 'lora'), ('recipe.lora_rank', 8)]
     """
-    if name.endswith("recipe"):
-        yield from ((f"{name}.{field}", inner) for field, inner in value.items())
+    if _is_whole(name):
+        yield from ((f"{name}.{field}", inner) for field, inner in _fields(value).items())
     else:
         yield name, value
+
+
+def labels_of(variants: Sequence[Sequence[Knob]]) -> list[Settings]:
+    """What each variant is named by: the settings in which they differ, or the name of a recipe that has one.
+
+    Args:
+        variants: the value of every knob in each.
+
+    Example:
+        >>> labels_of([[("recipe", {"method": one, "epochs": 1})] for one in ("full", "lora")])
+        [(('method', 'full'),), (('method', 'lora'),)]
+    """
+    written = [tuple(pair for knob in knobs for pair in _written(*knob)) for knobs in variants]
+    alike = set.intersection(*map(set, written))
+    labels: list[Settings] = []
+    taken: set[str] = set()
+    for pairs in written:
+        own = tuple(pair for pair in pairs if pair not in alike)
+        number = 2
+        while (name := variant_label(own)) in taken:  # a recipe may be named as another one is without a name
+            own, number = (*(pair for pair in own if pair[0] != _NUMBER), (_NUMBER, str(number))), number + 1
+        taken.add(name)
+        labels.append(own)
+    return labels
+
+
+def _written(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if _is_whole(name) and _NAME in value:
+        yield name, value[_NAME]
+    else:
+        yield from texts_of(single_knobs(name, value))
+
+
+def texts_of(knobs: Iterable[Knob]) -> Iterator[tuple[str, str]]:
+    """Settings of single fields as text, those of every stage under the field's own name."""
+    yield from ((name.removeprefix("recipe."), as_text(value)) for name, value in knobs)
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a knob is a whole recipe, not a field of one."""
+    return name.endswith("recipe")
 
 
 def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
@@ -94,7 +126,7 @@ def _is_valid(name: Any, valid: Sequence[str]) -> bool:
 def _usual_values(name: str, got: Any) -> str:
     if name == "seed":
         return f"[{got}]" if type(got) is int and 0 <= got < 2**32 else "[0, 1, 2]"
-    if name.endswith("recipe"):
+    if _is_whole(name):
         return "[{method: full, learning_rate: 1.0e-4}, {method: lora, learning_rate: 1.0e-3}]"
     field = knob_target(name)[1]
     if field == "peft":
@@ -122,19 +154,28 @@ def _values(name: str, values: Any, source: Source) -> tuple[Any, ...]:
     if not isinstance(values, list):
         return (_value(name, values, ("vary", name), source),)
     checked = [_value(name, value, ("vary", name, index), source) for index, value in enumerate(values)]
-    check_distinct(checked, ("vary", name), source)
-    for index, value in enumerate(checked):
-        if name.endswith("recipe") and value and checked[0] and value.keys() != checked[0].keys():
-            problem = f"sets {', '.join(value)}, and the first recipe {', '.join(checked[0])}; set the same fields"
-            source.report(("vary", name, index), problem)
+    fields = [_fields(value) for value in checked] if _is_whole(name) else checked
+    check_distinct(fields, ("vary", name), source)
+    if _is_whole(name):
+        check_distinct([value[_NAME] for value in checked if value.get(_NAME)], ("vary", name), source)
+        for index, own in enumerate(fields):
+            if own and fields[0] and own.keys() != fields[0].keys():
+                problem = f"sets {', '.join(own)}, and the first recipe {', '.join(fields[0])}; set the same fields"
+                source.report(("vary", name, index), problem)
     return tuple(checked)
 
 
+def _fields(recipe: Any) -> Any:
+    """What a recipe sets, without its name."""
+    return {field: value for field, value in recipe.items() if field != _NAME} if isinstance(recipe, dict) else recipe
+
+
 def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
-    if name.endswith("recipe"):
-        if value == {}:
+    if _is_whole(name):
+        own = {_NAME: _name(value[_NAME], (*path, _NAME), source)} if isinstance(value, dict) and _NAME in value else {}
+        if (fields := _fields(value)) == {}:
             source.report(path, "sets no field; name those that belong together, such as method and learning_rate")
-        return check_recipe(value, path, source)
+        return own | check_recipe(fields, path, source)
     if name != "seed":
         _, field = knob_target(name)
         if not field.startswith(PEFT):
@@ -149,11 +190,18 @@ def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
         return None
 
 
+def _name(value: Any, path: KeyPath, source: Source) -> str:
+    """The name of a recipe, by which tables and figures call it."""
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable() and value == value.strip():
+        return value
+    problem = f"expected a name of 1 to {LONGEST_NAME} characters in one line, such as 'lora', got {value!r}"
+    source.report(path, problem)
+    return ""
+
+
 def _check_crossed(knobs: Sequence[Knobs], source: Source) -> None:
     """A field that a list of recipes sets cannot be a knob of its own beside it, nor a setting beside its adapter."""
-    together = {
-        field: name for name, values in knobs if name.endswith("recipe") for field, _ in single_knobs(name, values[0])
-    }
+    together = {field: name for name, values in knobs if _is_whole(name) for field, _ in single_knobs(name, values[0])}
     adapters = {name: name for name, _ in knobs if name.endswith(".peft")}
     for name, _ in knobs:
         adapter, _, setting = name.partition(f".{PEFT}")

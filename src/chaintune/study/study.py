@@ -15,11 +15,12 @@ from chaintune.errors import ConfigError
 from chaintune.files.names import shown_names
 from chaintune.files.reading import user_path
 from chaintune.records import ForgettingFrom, Metric, Recipe, SeedVariance
+from chaintune.records.checkpoint import knob_target
 from chaintune.records.generation import function_of
 from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.external import ChainItem, ExternalStage, task_of
-from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
+from chaintune.study.knobs import Knob, Knobs, labels_of, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import (
     CurvatureSpec,
@@ -36,7 +37,6 @@ from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import PATHS, check_data, folder_of, with_paths
 from chaintune.tasks.chat import RunMode
-from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
 
@@ -46,7 +46,7 @@ class Variant:
     """One setting of the varied knobs and one seed.
 
     Attributes:
-        labels: the knobs, seed apart, as `(name, value)` in the order of the file.
+        labels: what differs between the variants, seed apart, as `(name, value)` in the order of the file.
         knobs: the same with the values themselves, under the names of the file.
         seed: of every stage.
     """
@@ -143,14 +143,13 @@ class Study:
     def variants(self) -> list[Variant]:
         """Every setting of the knobs with every seed, the last knob of the file changing fastest."""
         seeds = dict(self.vary).get("seed", (self.seed,))
-        knobs = [(name, values) for name, values in self.vary if name != "seed"]
-        variants = []
-        for chosen in product(*(values for _, values in knobs)):
-            named = zip((name for name, _ in knobs), chosen, strict=True)
-            pairs = tuple(knob for name, value in named for knob in single_knobs(name, value))
-            labels = tuple((name.removeprefix("recipe."), as_text(value)) for name, value in pairs)
-            variants += [Variant(labels, pairs, seed) for seed in seeds]
-        return variants
+        varied = {name: values for name, values in self.vary if name != "seed"}
+        chosen = [list(zip(varied, several, strict=True)) for several in product(*varied.values())]
+        return [
+            Variant(labels, tuple(single for knob in knobs for single in single_knobs(*knob)), seed)
+            for labels, knobs in zip(labels_of(chosen), chosen, strict=True)
+            for seed in seeds
+        ]
 
     @property
     def taught(self) -> frozenset[str]:

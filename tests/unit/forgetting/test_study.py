@@ -266,7 +266,7 @@ def test_slope_against_the_learning_rate_is_for_a_tenfold() -> None:
         given += measured(table, variant=(("method", "full"), ("recipe.learning_rate", rate)))
     row = only(summed(given), "forgetting_slope", chain="s>c")
     assert row.estimate.value == pytest.approx(6 / N)
-    assert row.variant == "method=full, recipe.learning_rate=log10 slope"
+    assert row.variant == "full lr=log10 slope"
     assert row.estimate.low < 6 / N < row.estimate.high
 
 
@@ -375,7 +375,7 @@ def recipes(*rates: str, seeds: Sequence[int] = (0, 1, 2)) -> list[CheckpointSco
 
 
 def test_recipes_share_the_variance_of_the_whole_task_on_request() -> None:
-    given, facts = recipes("1", "2", "3"), {"chain": "s>c", "task": "s", "seed": "all", "variant": "learning_rate=1"}
+    given, facts = recipes("1", "2", "3"), {"chain": "s>c", "task": "s", "seed": "all", "variant": "lr=1"}
     rows = {one: summed(given, seed_variance=one) for one in ("over_groups", "over_recipes")}
     apart, shared = (only(some, "forgetting", **facts).estimate for some in rows.values())
     assert shared.value == apart.value
@@ -397,7 +397,7 @@ def test_a_recipe_without_two_fellows_is_as_over_groups(fellow: str) -> None:
     if fellow == "fewer seeds":
         given += [one for one in recipes("2", "3", seeds=(0, 1)) if one.checkpoint.chain]
     tables = [
-        rows_to_polars([row for row in summed(given, seed_variance=one) if row.variant == "learning_rate=1"])
+        rows_to_polars([row for row in summed(given, seed_variance=one) if row.variant == "lr=1"])
         for one in ("over_groups", "over_recipes")
     ]
     assert tables[0].equals(tables[1], null_equal=True)
@@ -406,7 +406,7 @@ def test_a_recipe_without_two_fellows_is_as_over_groups(fellow: str) -> None:
 def test_the_order_of_recipes_says_nothing() -> None:
     tables = [
         rows_to_polars([row for row in summed(recipes(*rates), seed_variance="over_recipes")
-                        if row.variant == "learning_rate=2" and row.metric == "forgetting"])
+                        if row.variant == "lr=2" and row.metric == "forgetting"])
         for rates in (("1", "2", "3"), ("3", "1", "2"))
     ]  # fmt: skip
     assert tables[0].equals(tables[1], null_equal=True)

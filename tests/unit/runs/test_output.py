@@ -53,14 +53,15 @@ def small(**keys: Any) -> Study:
     return make_study("ab", resamples=100, **keys)
 
 
-def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(tmp_path: Path) -> None:
+def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed_and_the_base_for_each_seed(
+    tmp_path: Path,
+) -> None:
     study = small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]})
     found = gathered(study, ran(tmp_path, study))
     named = [(one.checkpoint.labels, one.checkpoint.variant, one.checkpoint.seed) for one in found]
-    chains = [(), ("a",), ("a", "b"), ("b",), ("b", "a")]
-    assert sorted(named) == sorted(
-        (chain, (("epochs", epochs),), seed) for chain in chains for epochs in "12" for seed in (0, 1)
-    )
+    chains = [("a",), ("a", "b"), ("b",), ("b", "a")]
+    tuned = [(chain, (("epochs", epochs),), seed) for chain in chains for epochs in "12" for seed in (0, 1)]
+    assert sorted(named) == sorted([((), (), 0), ((), (), 1), *tuned])
     assert all(set(one.scores) == {"a", "b"} for one in found)
 
 
@@ -149,19 +150,21 @@ def test_results_of_a_study_of_which_a_part_failed(hook: Hook, tmp_path: Path) -
 
 @pytest.mark.usefixtures("quick")
 def test_scores_are_copied_under_names_that_people_can_read(tmp_path: Path) -> None:
-    write(tmp_path, small(vary={"recipe.learning_rate": [2e-5]}, chains=[["a", "b"]]))
+    write(tmp_path, small(vary={"recipe.learning_rate": [2e-5, 1e-4]}, chains=[["a", "b"]]))
     folder = tmp_path / "out" / "scores"
     assert sorted(path.name for path in folder.glob("*.parquet")) == [
-        "a-b.learning_rate=2e-05.seed0.on-a.parquet",
-        "a-b.learning_rate=2e-05.seed0.on-b.parquet",
-        "a.learning_rate=2e-05.seed0.on-a.parquet",
-        "a.learning_rate=2e-05.seed0.on-b.parquet",
+        *(
+            f"{chain}.lr={rate}.seed0.on-{task}.parquet"
+            for chain in ("a-b", "a")
+            for rate in ("1e-4", "2e-5")
+            for task in "ab"
+        ),
         "base.on-a.parquet",
         "base.on-b.parquet",
     ]
     assert Scores.read(folder / "base.on-a.parquet").task == "a"
     index = json.loads((folder / "index.json").read_bytes())
-    assert index["a-b.learning_rate=2e-05.seed0.on-a.parquet"]["chain"] == "a>b"
+    assert index["a-b.lr=2e-5.seed0.on-a.parquet"]["chain"] == "a>b"
 
 
 @pytest.mark.usefixtures("quick")

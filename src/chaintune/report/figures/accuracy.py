@@ -42,7 +42,7 @@ def accuracy_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
     Args:
         rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
     """
-    for tag, own in scores_by_setting(rows):
+    for tag, own in scores_by_setting(rows, variants=True):
         cells = {(row.steps, row.task): row for row in own}
         chains = _side_by_side([chain for chain, _ in cells])
         for start in range(0, len(chains), _CHAINS_BESIDE):

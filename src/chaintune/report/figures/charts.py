@@ -11,8 +11,9 @@ from altair.utils import schemapi
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.amounts import is_share
+from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import Scale, levels_in
-from chaintune.report.cells import score_name
+from chaintune.report.cells import checkpoint_columns, score_name
 from chaintune.report.labels import one_line, shortened
 
 # Two more than the one decimal of a percentage point that is shown.
@@ -66,15 +67,20 @@ def kind_labels(kinds: Sequence[str], longest: int) -> dict[str, str]:
     return labels | (dict.fromkeys(kinds[len(SHAPES) - 1 :], "others") if len(kinds) > len(SHAPES) else {})
 
 
-def scores_by_setting(rows: Sequence[ResultRow]) -> Iterator[tuple[str, list[ResultRow]]]:
-    """Scores of whole tasks for each base, variant and unit, with a tag for what of these there are several."""
+def scores_by_setting(rows: Sequence[ResultRow], *, variants: bool = False) -> Iterator[tuple[str, list[ResultRow]]]:
+    """Scores of whole tasks for each base and unit, with a tag for what of these there are several.
+
+    Args:
+        rows: of a study.
+        variants: those of each variant apart, the base with each.
+    """
     whole = [row for row in rows if row.metric == "accuracy" and row.is_whole]
-    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
-    several = len({base for base, _ in settings}) > 1
-    for base, variant in settings:
-        name = [] if len(settings) == 1 else [base if several else "", variant]
-        for unit, own in of_each_unit([row for row in whole if (row.base, row.variant) == (base, variant)]):
-            yield ", ".join(filter(None, [*name, unit])), own
+    several = len({row.base for row in whole}) > 1
+    apart = [(row.base, row.variant) for row in whole if variants and row.chain != BASE]
+    for base, variant in dict.fromkeys(apart or [(row.base, "") for row in whole]):
+        own = [row for row in whole if row.base == base and (row.chain == BASE or variant in ("", row.variant))]
+        for unit, alike in of_each_unit(own):
+            yield ", ".join(filter(None, [base if several else "", variant, unit])), alike
 
 
 def unit_tag(unit: str) -> str:
@@ -190,8 +196,10 @@ def looks_by(field: str, labels: Sequence[str], *, shown: Sequence[str] = (), li
 def score_table(rows: Sequence[ResultRow]) -> pl.DataFrame:
     """The data of a figure of scores in one unit: each checkpoint on each task."""
     estimates = [row.estimate for row in rows]
+    names, cells_of = checkpoint_columns(rows)
     return pl.DataFrame(
-        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
+        dict(zip(names, zip(*map(cells_of, rows), strict=True), strict=True))
+        | {"task": [row.task for row in rows]}
         | count_columns(estimates)
         | estimate_columns(score_name(rows), estimates, levels_in(rows[0].unit))
         | {"reason": [row.estimate.reason for row in rows]}

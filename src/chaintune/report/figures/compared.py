@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import altair as alt
 import polars as pl
 
-from chaintune.records import Comparison, Estimate, Figure, ResultRow, Verdict
+from chaintune.records import Comparison, Figure, ResultRow
 from chaintune.records.scales import Scale, changes_in, levels_in
+from chaintune.report.cells import checkpoint_columns
 from chaintune.report.figures.charts import (
     count_columns,
     estimate_columns,
@@ -59,48 +60,51 @@ def _before_after(comparisons: Sequence[Comparison], scale: Scale, tag: str) -> 
 def forgetting_of_tasks_figures(results: Results) -> Iterator[Figure]:
     """Forgetting of every task along every chain, or between two checkpoints; one figure for each unit."""
     for tag, lost in of_each_unit([row for row in results.plain if row.metric == "forgetting" and row.is_whole]):
-        values: list[tuple[str, Estimate, Verdict]] = [
-            (_name(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
-        ]
-        sentences = [verdict_sentence(row, level=results.level) for row in lost]
-        what = "task and chain" if any(row.chain for row in lost) else "task"
-        yield _forest(values, sentences, what, changes_in(lost[0].unit), tag)
+        # Variants of one chain side by side.
+        places = list(dict.fromkeys((row.task, row.chain, row.base) for row in lost))
+        ordered = sorted(lost, key=lambda row: places.index((row.task, row.chain, row.base)))
+        yield _forest(ordered, [_line(row, ordered) for row in ordered], tag, results.level)
 
 
-def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """The parts of a row's name that differ between the rows; the rest is in the caption."""
-    parts = {name: getattr(row, name) for name in ("task", "chain", "base")}
-    unlike = [part for name, part in parts.items() if len({getattr(one, name) for one in rows}) > 1]
-    return ", ".join(filter(None, [*unlike, ", ".join(row.settings)])) or row.task
+def _line(row: ResultRow, rows: Sequence[ResultRow]) -> Line:
+    """The row under the parts of its name that differ between the rows; the rest is in the caption."""
+    unlike = [name for name in ("task", "chain", "base") if len({getattr(one, name) for one in rows}) > 1]
+    parts = [getattr(row, name) for name in unlike] or [row.task]
+    several = 1 if row.variant else len(parts)
+    below = ", ".join(filter(None, (*parts[several:], row.variant)))
+    name = ", ".join(filter(None, parts[:several]))
+    return Line(name or row.task, row.estimate, row.verdict or "inconclusive", counts(row.estimate), below=below)
 
 
-def _forest(
-    values: Sequence[tuple[str, Estimate, Verdict]], texts: Sequence[str], what: str, scale: Scale, tag: str
-) -> Figure:
-    shown = [Line(name, estimate, verdict, counts(estimate)) for name, estimate, verdict in values[:_MOST_ROWS]]
+def _forest(lost: Sequence[ResultRow], lines: Sequence[Line], tag: str, level: float) -> Figure:
+    scale, texts = changes_in(lost[0].unit), [verdict_sentence(row, level=level) for row in lost]
+    names, cells_of = checkpoint_columns(lost, "chain")
+    chained = int(any(row.chain for row in lost))
+    columns = zip(names[1 - chained :], zip(*(cells_of(row)[1 - chained :] for row in lost), strict=True), strict=False)
     forest = Forest(f"{scale.title('forgetting')}, positive is worse", scale, VERDICTS, "n · clusters")
     title = ", ".join(filter(None, ("Forgetting of every task", tag)))
-    read = [f"{one_line(name)}: {one_line(scale.text(one))}, {how}" for name, one, how in values]
+    read = [f"{one_line(one.full_name)}: {one_line(scale.text(one.estimate))}, {one.kind}" for one in lines]
     left = len(texts) - _SENTENCES
-    more = [f"{left} more are shown: {listed(_verdicts(values[_SENTENCES:]))}."] if left > 0 else []
+    more = [f"{left} more are shown: {listed(_verdicts(lines[_SENTENCES:]))}."] if left > 0 else []
     return Figure(
         name=slug("forgetting-of-every-task", tag),
         section="accuracy",
         title=title,
         caption=" ".join([*texts[:_SENTENCES], *more]),
         alt=f"{title}. {first_few(read, _MOST_READ)}",
-        spec=finished(forest.draw(shown), title),
+        spec=finished(forest.draw(lines[:_MOST_ROWS]), title),
         table=pl.DataFrame(
-            {what: [name for name, _, _ in values]}
-            | count_columns([one for _, one, _ in values])
-            | estimate_columns("forgetting", [one for _, one, _ in values], scale)
-            | {"verdict": [how for _, _, how in values], "reason": [one.reason for _, one, _ in values]}
+            {"task": [row.task for row in lost]}
+            | dict(columns)
+            | count_columns([line.estimate for line in lines])
+            | estimate_columns("forgetting", [line.estimate for line in lines], scale)
+            | {"verdict": [line.kind for line in lines], "reason": [line.estimate.reason for line in lines]}
         ),
     )
 
 
-def _verdicts(values: Sequence[tuple[str, Estimate, Verdict]]) -> list[str]:
-    verdicts = [how for _, _, how in values]
+def _verdicts(lines: Sequence[Line]) -> list[str]:
+    verdicts = [line.kind for line in lines]
     return [f"{verdicts.count(how)} {how}" for how in dict.fromkeys(verdicts)]
 
 

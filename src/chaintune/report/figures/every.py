@@ -21,6 +21,7 @@ from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.series import series_figures
 from chaintune.report.figures.sharpness import divergence_figures, sharpness_figures
+from chaintune.report.figures.variants import variant_figures
 from chaintune.report.labels import unique
 from chaintune.report.results import Results
 
@@ -33,8 +34,7 @@ def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
     series, results = results.series, results.leading
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
-    pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
-    moved = _table(results.folder, "kl.parquet")
+    pairs, steps, moved = (_table(results, f"{name}.parquet") for name in ("curvature", "training", "kl"))
     groups = group_results(results)
     return _named(
         [
@@ -45,6 +45,7 @@ def every_figure(results: Results) -> list[Figure]:
             *_few(matrix_figures(study)),
             *_of_groups(groups),
             *_few(margins_figures(results)),
+            *_few(variant_figures(results) if study else []),
             *_few(mitigation_figures(results)),
             *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
             *(_few(divergence_figures(moved, results.shown)) if moved is not None else []),
@@ -92,10 +93,14 @@ def _named(figures: Iterable[Figure]) -> list[Figure]:
     return list(named.values())
 
 
-def _table(out: Path | None, name: str) -> pl.DataFrame | None:
-    """A table of a run's folder; None where there is none, or an empty one."""
-    if out is None or not (out / name).is_file():
+def _table(results: Results, name: str) -> pl.DataFrame | None:
+    """A table of a run's folder, of the variant where one alone is shown; None where there is none, or an empty one."""
+    path = (results.folder or Path()) / name
+    if results.folder is None or not path.is_file():
         return None
-    with as_written(out / name, "run the study again"):
-        table = read_parquet(out / name)
-    return pl.DataFrame(table) if table.num_rows else None
+    with as_written(path, "run the study again"):
+        table = pl.DataFrame(read_parquet(path))
+        if results.variant:
+            own = table.filter(pl.col("variant").is_in(["", results.variant]))
+            table = own.with_columns(variant=pl.lit(""))
+    return table if table.height else None

@@ -22,12 +22,13 @@ from chaintune.report.figures.charts import (
     layered,
     top_legend,
 )
-from chaintune.report.labels import one_line, shortened
+from chaintune.report.labels import one_line, shortened, wrapped
 
 _STEP = 24
 _LABEL = 22
 # As many letters of a wide font, or Vega would cut what is cut already.
 _LABEL_PIXELS = 175
+_LINE_PIXELS = 13
 _LEGEND_OFFSET = 26
 # A circle within a circle drawn the other way round: hollow whatever the ground.
 RING = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0ZM0.6,0A0.6,0.6,0,1,0,-0.6,0A0.6,0.6,0,1,0,0.6,0Z"
@@ -39,6 +40,7 @@ class Line:
 
     Attributes:
         name: what the estimate is of.
+        below: what else tells it apart, such as chain and variant, in lines below the name; may be empty.
         estimate: in the unit of the forest's scale.
         kind: name of the kind that its sign shows.
         beside: short text at the right edge.
@@ -50,6 +52,12 @@ class Line:
     kind: str
     beside: str = ""
     best: Estimate | None = None
+    below: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """Everything that tells it apart."""
+        return ", ".join(filter(None, (self.name, self.below)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +103,10 @@ class Forest:
     def draw(self, lines: Sequence[Line]) -> alt.LayerChart:
         """The chart, rows in the order given; without a width."""
         labels = shortened([line.name for line in lines], _LABEL)
-        rows = [self._row(line, labels[line.name]) for line in lines]
-        y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[row["label"] for row in rows]), axis=names_axis())
+        below = wrapped([line.below for line in lines], _LABEL)
+        names = centred([labels[line.name] + below[line.below] for line in lines])
+        rows = [self._row(line, name) for line, name in zip(lines, names, strict=True)]
+        y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=names), axis=names_axis(names))
         layers = [*self._behind(lines), *self._marks(lines, y)]
         if any("best" in row for row in rows):
             layers.append(self._best(lines, y))
@@ -104,10 +114,10 @@ class Forest:
             layers.append(_undefined(y))
         if self.head:
             layers += texts_beside(self.head, y)
-        return layered(layers, rows, alt.Step(_STEP))
+        return layered(layers, rows, alt.Step(_STEP + below_pixels(names)))
 
     def _row(self, line: Line, label: str) -> dict[str, Any]:
-        own = {"label": label, "name": one_line(line.name), "kind": line.kind, "beside": line.beside}
+        own = {"label": label, "name": one_line(line.full_name), "kind": line.kind, "beside": line.beside}
         best = line.best if line.best and not math.isnan(line.best.value) else None
         stroke = {"best": self.scale.factor * best.value, "best is": one_line(self.scale.text(best))} if best else {}
         return own | estimate_data(line.estimate, self.scale) | stroke
@@ -199,9 +209,29 @@ def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -
     return named
 
 
-def names_axis() -> alt.Axis:
-    """The vertical axis of rows with names."""
-    return alt.Axis(title=None, labelLimit=_LABEL_PIXELS, ticks=False, grid=False, labelOverlap=False)
+def names_axis(names: Sequence[str] = (), *, pixels: int = _LABEL_PIXELS) -> alt.Axis:
+    """The vertical axis of rows with names.
+
+    Args:
+        names: that may have several lines.
+        pixels: for each line.
+    """
+    lines = "split(datum.label, '\\n')"
+    return alt.Axis(
+        title=None, labelExpr=lines, labelLimit=pixels, labelLineHeight=_LINE_PIXELS, ticks=False, grid=False,
+        labelOffset=-below_pixels(names) / 2, labelOverlap=False,
+    )  # fmt: skip
+
+
+def centred(names: Sequence[str]) -> list[str]:
+    """The names, empty lines before those that have fewer, so that each stands beside the middle of its row."""
+    most = max((name.count("\n") for name in names), default=0)
+    return ["\n" * ((most - name.count("\n")) // 2) + name for name in names]
+
+
+def below_pixels(names: Sequence[str]) -> float:
+    """Height of the lines below the first one of the name that has most."""
+    return _LINE_PIXELS * max((name.count("\n") for name in names), default=0)
 
 
 def _undefined(y: alt.Y) -> alt.Chart:

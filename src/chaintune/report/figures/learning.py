@@ -81,12 +81,12 @@ def _draw(steps: Sequence[Step]) -> alt.LayerChart:
 def _table(steps: pl.DataFrame) -> pl.DataFrame:
     """One row a stage and seed: the loss at the first step, on the way, and at the last."""
     quarters = (0, 0.25, 0.5, 0.75, 1)
-    stages = steps.group_by("chain", "variant", "seed", maintain_order=True)
+    stages = steps.group_by("chain", "seed", maintain_order=True)
     rows = []
-    for (chain, variant, seed), stage in stages:
+    for (chain, seed), stage in stages:
         losses = stage.sort("step")["loss"].to_list()
         at = [losses[round(share * (len(losses) - 1))] for share in quarters]
         named = zip(("first", "at 25 %", "at 50 %", "at 75 %", "last"), at, strict=True)
-        about = {"stage": chain, "variant": variant, "seed": str(seed), "steps": stage["step"].max()}
+        about = {"stage": chain, "seed": str(seed), "steps": stage["step"].max()}
         rows.append(about | {f"loss, {name} (of a token or a pair)": round(loss, 4) for name, loss in named})
     return pl.DataFrame(rows)

@@ -8,9 +8,10 @@ import altair as alt
 from chaintune.records import Figure, ResultRow
 from chaintune.records.amounts import is_share
 from chaintune.records.scales import levels_in
-from chaintune.report.cells import score_name
+from chaintune.report.cells import checkpoint, score_name
 from chaintune.report.figures.charts import finished, first_few, hints, layered, score_table, scores_by_setting
-from chaintune.report.labels import one_line, shortened, shortened_chains, slug
+from chaintune.report.figures.forest import below_pixels, centred, names_axis
+from chaintune.report.labels import one_line, shortened, shortened_chains, slug, wrapped
 
 _MOST_ROWS = 40
 _MOST_READ = 16
@@ -19,7 +20,7 @@ _LABEL = 24
 
 
 def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """One heat map for each base, variant and unit: checkpoints, mitigated ones too, by tasks.
+    """One heat map for each base and unit: checkpoints, mitigated ones too and those of every variant, by tasks.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
@@ -29,15 +30,15 @@ def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
 
 
 def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
-    chains = list(dict.fromkeys(row.chain for row in rows))
-    shown = [row for row in rows if row.chain in chains[:_MOST_ROWS]]
+    checkpoints = list(dict.fromkeys((row.chain, row.variant) for row in rows))
+    shown = [row for row in rows if (row.chain, row.variant) in checkpoints[:_MOST_ROWS]]
     name, unit = score_name(rows).capitalize(), "percent" if is_share(rows[0].unit) else rows[0].unit
     what = f"{name} of every checkpoint on every task"
     title = ", ".join(filter(None, (what, tag)))
     best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
-    left = len(chains) - _MOST_ROWS
+    left = len(checkpoints) - _MOST_ROWS
     folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
-    texts = [f"{one_line(row.chain)} on {one_line(row.task)}: {_cell(row)}" for row in shown]
+    texts = [f"{_name(row)} on {one_line(row.task)}: {_cell(row)}" for row in shown]
     return Figure(
         name=slug("checkpoints-by-tasks", tag),
         section="accuracy",
@@ -51,24 +52,30 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
 
 def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     chains = shortened_chains({row.chain: row.steps for row in rows}, _LABEL)
+    variants = wrapped([row.variant for row in rows], _LABEL)
     tasks = shortened([row.task for row in rows], 14)
     factor = levels_in(rows[0].unit).factor
     known = [factor * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     high = high if high > low else low + 1
+    names = centred([f"{chains[row.chain]}{variants[row.variant]}" for row in rows])
     cells = [
-        {"checkpoint": chains[row.chain], "task": tasks[row.task], "value": factor * row.estimate.value}
-        | {"text": _cell(row), "chain": one_line(row.chain), "on": one_line(row.task)}
-        for row in rows
+        {"checkpoint": name, "task": tasks[row.task]}
+        | {"value": factor * row.estimate.value, "text": _cell(row), "chain": _name(row), "on": one_line(row.task)}
+        for row, name in zip(rows, names, strict=True)
     ]
     hint = hints("chain", "on", "text")
     x = alt.X("task:N", sort=None, axis=alt.Axis(title=None, orient="top", labelAngle=0, labelLimit=90, ticks=False))
-    y = alt.Y("checkpoint:N", sort=None, axis=alt.Axis(title=None, labelLimit=190, ticks=False))
+    y = alt.Y("checkpoint:N", sort=None, axis=names_axis(names, pixels=190))
     base = alt.Chart().encode(x=x, y=y)
     scale = alt.Scale(domain=[low, high], range="ramp")
     cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)
     text = base.mark_text(style="count").encode(text=alt.Text("text:N"))
-    return layered([cell, text], cells, alt.Step(_STEP))
+    return layered([cell, text], cells, alt.Step(_STEP + below_pixels(names)))
+
+
+def _name(row: ResultRow) -> str:
+    return one_line(checkpoint(row, [row]))
 
 
 def _cell(row: ResultRow) -> str:
@@ -81,5 +88,5 @@ def _best(rows: Sequence[ResultRow]) -> str:
     if not known:
         return f"{one_line(rows[0].task)} is undefined everywhere."
     low, high = (pick(known, key=lambda row: row.estimate.value) for pick in (min, max))
-    ends = [f"{_cell(row)} ({one_line(row.chain)})" for row in (low, high)]
+    ends = [f"{_cell(row)} ({_name(row)})" for row in (low, high)]
     return f"{one_line(low.task)} lies between {ends[0]} and {ends[1]}."

@@ -187,7 +187,8 @@ def _correlation(row: ResultRow, by: _Predictor) -> str:
 
 
 def _table(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> pl.DataFrame:
-    columns = {name: [str(pair[name]) for pair in pairs] for name in ("base", "chain", "variant", "seed", "task")}
+    named = ["base", "chain", *(["variant"] if any(pair["variant"] for pair in pairs) else []), "seed", "task"]
+    columns = {name: [str(pair[name]) for pair in pairs] for name in named}
     return pl.DataFrame(
         columns
         | {

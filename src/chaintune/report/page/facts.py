@@ -7,6 +7,7 @@ from typing import Any
 
 from chaintune.errors import number_of
 from chaintune.records import Comparison
+from chaintune.records.checkpoint import variant_label
 from chaintune.records.scales import changes_in
 from chaintune.report.external import external_lines, external_stages
 from chaintune.report.page.content import Fact
@@ -39,6 +40,7 @@ def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fac
         Fact("Base model", tuple(f"{name}, content {digest}" for name, digest in provenance["bases"].items())),
         *(_task(name, task) for name, task in provenance["tasks"].items()),
         *(Fact(f"Stage {label}", tuple(external_lines(about))) for label, about in external_stages(provenance).items()),
+        *([Fact("Recipe", (variant_label(recipe.items()),))] if (recipe := provenance.get("recipe")) else []),
         Fact("Seeds", (", ".join(map(str, provenance["seeds"])),)),
         Fact("Precision", (", ".join(provenance["precision"]),)),
         *([Fact("Scored by", (provenance["backend"],))] if "backend" in provenance else []),

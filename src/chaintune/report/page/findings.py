@@ -7,13 +7,14 @@ from statistics import median
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, units_in_words
-from chaintune.report.cells import Table
+from chaintune.report.cells import Table, checkpoint_columns
 from chaintune.report.page.content import Finding
 from chaintune.report.words import Paragraph
 
 _HEADINGS = {
     "forgotten": "What was forgotten, and for whom",
     "order": "Does the order matter?",
+    "variant": "Does the variant matter?",
     "brought back": "What brings it back, at what price",
     "sure": "How sure this is",
 }
@@ -45,11 +46,16 @@ def by_heading(paragraphs: Sequence[Paragraph]) -> tuple[tuple[str, tuple[Paragr
 
 def minimum_detectable(plain: Sequence[ResultRow]) -> Table:
     """The smallest changes that data like these show, of each whole task and of its groups."""
-    several = len({row.base for row in plain}) > 1
-    limits: dict[tuple[str, str], list[ResultRow]] = {}
-    for row in plain:
-        if row.metric == ("detectable_biased_forgetting" if row.dimension else "detectable_forgetting"):
-            limits.setdefault((_about(row, several), row.dimension), []).append(row)
+    known = [
+        row
+        for row in plain
+        if row.metric == ("detectable_biased_forgetting" if row.dimension else "detectable_forgetting")
+    ]
+    names, cells_of = checkpoint_columns(known, "after")
+    of_chains = int(any(row.chain for row in known))
+    limits: dict[tuple[str, ...], list[ResultRow]] = {}
+    for row in known:
+        limits.setdefault((row.task, *cells_of(row)[1 - of_chains :], row.dimension), []).append(row)
     unit = units_in_words(row.unit for several_rows in limits.values() for row in several_rows)
     note = (
         f"Minimum detectable difference at a power of 80 %, in {unit}: of the whole task its forgetting, of groups "
@@ -59,17 +65,17 @@ def minimum_detectable(plain: Sequence[ResultRow]) -> Table:
     return Table(
         "What could not have been detected",
         note,
-        ("task", "of", "minimum detectable", "groups", "too small to judge"),
-        tuple(_unseen_row(about, dimension, several) for (about, dimension), several in limits.items()),
+        ("task", *names[1 - of_chains :], "of", "minimum detectable", "groups", "too small to judge"),
+        tuple((*about, *_unseen_cells(dimension, several)) for (*about, dimension), several in limits.items()),
     )
 
 
-def _unseen_row(about: str, dimension: str, rows: Sequence[ResultRow]) -> tuple[str, ...]:
+def _unseen_cells(dimension: str, rows: Sequence[ResultRow]) -> tuple[str, ...]:
     known = [row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
     smallest = changes_in(rows[0].unit).number(median(known), named=True).lstrip("+") if known else "none"
     if not dimension:
-        return (about, "the whole", smallest, "", "")
-    return (about, dimension, smallest, str(len(rows)), str(len(rows) - len(known)))
+        return ("the whole", smallest, "", "")
+    return (dimension, smallest, str(len(rows)), str(len(rows) - len(known)))
 
 
 def _about(row: ResultRow, several_bases: bool) -> str:

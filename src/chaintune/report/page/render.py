@@ -16,6 +16,7 @@ from chaintune.report.page.pictures import Picture, picture
 SECTIONS = {
     "accuracy": "Scores of every checkpoint",
     "groups": "Who forgot",
+    "variants": "Does the variant matter?",
     "mitigations": "What brings it back",
     "curvature": "Curvature",
     "training": "Training",
