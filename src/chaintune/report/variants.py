@@ -132,10 +132,10 @@ def against_first_table(rows: Sequence[ResultRow], level: float) -> Table | None
     )
     units = units_in_words(row.unit for row in differences)
     note = (
-        f"Each variant minus {differences[0].reference_variant}, on the same examples and seeds, in {units}. Gain: score "
-        "of the task that the last stage taught. Of each dimension the groups stand here of which a difference is shown, "
-        "else the one that comes nearest to it. Equal: the whole interval lies within the margin of 2 points, or the "
-        f"task's own. {corrections(every)}"
+        f"Each variant minus {differences[0].reference_variant}, on the same examples and seeds, in {units}. Gain: "
+        "score of the task that the last stage taught. Of each dimension the groups stand here of which a difference "
+        "is shown, else the one that comes nearest to it. Equal: the whole interval lies within the margin of 2 "
+        f"points, or the task's own. {corrections(every)}"
     )
     return Table(
         "Variants against the first", note, (*names, "task", "what", "difference", "p", "than the first"), lines
