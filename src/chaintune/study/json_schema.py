@@ -150,7 +150,6 @@ def study_schema() -> Schema:
             "columns": _also_numbers(_schema_of(ColumnSpec, "columns")),
             "split": _schema_of(SplitSpec, "split"),
             "recipe": _recipe(),
-            "varied_recipe": _varied_recipe(),
             "curvature": _schema_of(CurvatureSpec, "curvature"),
             "serve": _schema_of(ServeSpec, "serve"),
             "external": _schema_of(ExternalSpec, "external"),
@@ -316,7 +315,7 @@ def _varied_recipe() -> Schema:
 def _vary() -> Schema:
     seed = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**32}
     counted = {"type": "integer", "minimum": 1, "maximum": MOST_SEEDS}
-    knobs = {"recipe": {"$ref": "#/$defs/varied_recipe"}}
+    knobs = {"recipe": _varied_recipe()}
     knobs |= {f"recipe.{name}": {"$ref": f"#/$defs/recipe/properties/{name}"} for name in STAGE_FIELDS}
     del knobs["recipe.report_to"]
     several = {name: _one_or_several(schema) for name, schema in knobs.items()}
