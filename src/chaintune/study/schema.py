@@ -248,7 +248,7 @@ class StudySpec(Spec):
         recipe: how a stage trains.
         seed: of training, where `vary` has no seeds.
         vary: knob -> its values, which are crossed: `seed`, `recipe.FIELD`, `tasks.NAME.recipe.FIELD`, or whole
-            recipes. `seed: 3` is three seeds.
+            recipes, each with a `name` if it is to have one in results. `seed: 3` is three seeds.
         precision: number format of the weights; `auto` is bf16 where the device has it.
         backend: that computes the models.
         metric: what scores an example of tasks that say none.
