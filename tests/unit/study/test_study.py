@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from chaintune.errors import ConfigError
+from chaintune.records import variant_label
 from chaintune.study.data_spec import ColumnSpec
 from chaintune.study.study import Study
 
@@ -577,6 +578,42 @@ def test_recipes_that_belong_together_are_one_knob() -> None:
     made = [study.recipe_of("a", variant) for variant in study.variants()]
     assert [(recipe.method, recipe.learning_rate) for recipe in made[::2]] == [("full", 1e-4), ("lora", 1e-3)]
     assert Study.from_mapping(study.to_mapping()) == study
+
+
+@pytest.mark.parametrize(
+    ("vary", "names"),
+    [
+        ({"recipe": [{"method": "full", "learning_rate": 1e-4, "epochs": 1},
+                     {"method": "lora", "learning_rate": 1e-3, "epochs": 1}]}, ["full lr=1e-4", "lora lr=1e-3"]),
+        ({"recipe.learning_rate": [2e-5, 0.00015, 0.05], "seed": [0, 1]}, ["lr=2e-5", "lr=1.5e-4", "lr=0.05"]),
+        ({"recipe.epochs": [1, 0.5], "tasks.a.recipe.lora_rank": [4, 8], "recipe.method": ["lora"]},
+         ["epochs=1 a rank=4", "epochs=1 a rank=8", "epochs=0.5 a rank=4", "epochs=0.5 a rank=8"]),
+        ({"recipe": [{"name": "small steps", "learning_rate": 1e-4}, {"name": "large", "learning_rate": 1e-3}],
+          "recipe.batch_size": [8, 16]}, ["small steps bs=8", "small steps bs=16", "large bs=8", "large bs=16"]),
+        ({"recipe": [{"name": "full", "method": "lora"}, {"method": "full"}]}, ["full", "full number=2"]),
+        ({"recipe.learning_rate": [1e-3], "seed": [0, 1]}, [""]),
+    ],
+)  # fmt: skip
+def test_a_variant_is_named_by_what_differs_and_by_nothing_else(vary: dict[str, Any], names: list[str]) -> None:
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": vary})
+    assert list(dict.fromkeys(variant_label(one.labels) for one in study.variants())) == names
+    assert Study.from_mapping(study.to_mapping()) == study
+
+
+@pytest.mark.parametrize(
+    ("recipes", "problem"),
+    [
+        ([{"name": "", "epochs": 1}], r"vary\.recipe\[0\]\.name: expected a name of 1 to 40 characters in one line"),
+        ([{"name": "x" * 41, "epochs": 1}], "expected a name of 1 to 40 characters in one line"),
+        ([{"name": "a"}], "sets no field"),
+        ([{"name": "a", "epochs": 1}, {"name": "a", "epochs": 2}], "'a' is listed twice"),
+        ([{"name": "a", "epochs": 1}, {"name": "b", "epochs": 1}], "is listed twice"),
+        ([{"name": "a", "epochs": 1}, {"name": "b", "batch_size": 2}], "sets batch_size, and the first recipe epochs"),
+    ],
+)
+def test_names_of_recipes_are_refused(recipes: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": {"recipe": recipes}})
 
 
 def test_overrides_set_dotted_keys(tmp_path: Path) -> None:
