@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 30.0
 _PLAIN_WIDTH = 118
+_LONGEST_WORD = 10
 _DONE = {"made": "done", "reused": "already there", "failed": "FAILED", "skipped": "skipped"}
 
 
@@ -42,8 +43,11 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
 
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in table.header:
-        shown.add_column(_cell(name), overflow="fold", no_wrap=name == "verdict")
+    for place, name in enumerate(table.header):
+        # The numbers in a variant's name stay whole.
+        words = (word for row in table.rows for word in row[place].split() if name == "variant" and "=" in word)
+        least = min(max(map(len, words), default=0), _LONGEST_WORD) or None
+        shown.add_column(_cell(name), overflow="fold", no_wrap=name == "verdict", min_width=least)
     for row in table.rows:
         shown.add_row(*map(_cell, row))
     return shown

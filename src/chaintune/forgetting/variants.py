@@ -28,11 +28,11 @@ def variant_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> l
     Sign: positive forgot, or gained, more than the first variant.
     """
     tuned = [one for one in runs.conditions if one.chain and one not in runs.mitigates]
-    variants = list(dict.fromkeys(one.variant for one in tuned))
+    variants, known = list(dict.fromkeys(one.variant for one in tuned)), set(tuned)
     rows: list[ResultRow] = []
     for first in (one for one in tuned if one.variant == variants[0]):
         beside = [replace(first, variant=variant) for variant in variants[1:]]
-        beside = [other for other in beside if other in tuned]
+        beside = [other for other in beside if other in known]
         rows += _of_chain(runs, first, beside, replace(options, pairs=max(1, len(beside))), reference)
     return rows
 

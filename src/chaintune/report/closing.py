@@ -1,16 +1,17 @@
-"""A study in three sentences: what was found for the order of its tasks, for groups, and for what brings back."""
+"""A study in a few sentences: what was found for the order of its tasks, groups, variants, and what brings back."""
 
 from collections.abc import Sequence
 
 from chaintune.records import ResultRow
 from chaintune.records.examples import LABEL
+from chaintune.records.results import VARIANT_METRICS
 from chaintune.report.group_words import group_differences
 from chaintune.report.results import Results
 from chaintune.report.words import order_sentence, recovery_text, reference_text
 
 
 def closing(results: Results) -> list[str]:
-    """At most three sentences on the safety tasks of a study, or on all where it has none.
+    """A sentence on each question, of the safety tasks of a study, or of all where it has none.
 
     Of several comparisons of one kind it is counted how many show something; a single one is told. Where nothing was
     asked, as of groups where there are none, there is no sentence.
@@ -18,7 +19,8 @@ def closing(results: Results) -> list[str]:
     safety = {name for name, about in results.provenance.get("tasks", {}).items() if about["role"] == "safety"}
     shown = [row for row in results.shown if not safety or row.task in safety]
     plain = [row for row in results.plain if not safety or row.task in safety]
-    return list(filter(None, (_order(shown, results), _groups(plain, results), _brought_back(shown, results))))
+    found = (_order(shown, results), _groups(plain, results), _variants(shown, results), _brought_back(shown, results))
+    return list(filter(None, found))
 
 
 def _order(rows: Sequence[ResultRow], results: Results) -> str:
@@ -60,6 +62,17 @@ def _groups(rows: Sequence[ResultRow], results: Results) -> str:
         f"{less}."
     )
     return text if apart else ""
+
+
+def _variants(rows: Sequence[ResultRow], results: Results) -> str:
+    differences = [row for row in rows if row.metric == VARIANT_METRICS[0] and row.is_whole]
+    more, less = _sides(differences, results.level)
+    if not differences:
+        return ""
+    return (
+        f"Variants: more is shown to be forgotten than with {differences[0].reference_variant} in {more} of "
+        f"{len(differences)} comparisons, and less in {less}."
+    )
 
 
 def _brought_back(rows: Sequence[ResultRow], results: Results) -> str:

@@ -13,6 +13,7 @@ from chaintune.cli.report import _json
 from chaintune.errors import ConfigError
 from chaintune.records import Figure
 from chaintune.records.checkpoint import named_variant, variant_label
+from chaintune.report.closing import closing
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import read_results
 from chaintune.report.labels import wrapped
@@ -90,6 +91,8 @@ def test_the_answer_names_what_was_forgotten_more_and_whether_as_much_was_gained
     text = summary(study)
     assert "After s>c, lora lr=1e-3 forgot less of s than full lr=1e-4: " in text
     assert "; whether it gained as much in c is open: " in text
+    told = "Variants: more is shown to be forgotten than with full lr=1e-4 in 0 of 2 comparisons, and less in 2."
+    assert told in closing(study)
     assert "(Holm), those of groups over those of a dimension and the variants (Bonferroni)." in text
 
 
