@@ -38,7 +38,7 @@ def _scored(chain: tuple[str, ...], variant: Settings, seed: int) -> CheckpointS
         hits = ease + np.random.default_rng([seed, place, len(chain)]).normal(0, 0.05, _N) < right
         groups = {"kind": [_GROUPS[row % 4] for row in range(_N)]}
         clusters = [f"{name}{row // 2}" for row in range(_N)]
-        scores[name] = synthetic.scores(hits, task=name, groups=groups, clusters=clusters)
+        scores[name] = synthetic.scores(hits.tolist(), task=name, groups=groups, clusters=clusters)
     return CheckpointScores(synthetic.checkpoint(*chain, variant=variant, seed=seed), scores)
 
 

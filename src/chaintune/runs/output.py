@@ -175,7 +175,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
     }
 
 
-def _recipes(study: Study) -> dict[str, dict[str, str]]:
+def _recipes(study: Study) -> dict[str, Any]:
     """What the recipes of all variants share, beside what is usual, and what each is that has a name."""
     knobs = {variant_label(one.labels): dict(texts_of(one.knobs)) for one in study.variants()}
     alike = set.intersection(*(set(own.items()) for own in knobs.values()))
@@ -183,7 +183,8 @@ def _recipes(study: Study) -> dict[str, dict[str, str]]:
     shown = [name for name, value in own.items() if name in _RECIPE or value != usual[name]]
     shared = {name: as_text(own[name]) for name in shown if not any(name in one for one in knobs.values())}
     differing = {name: dict(pair for pair in one.items() if pair not in alike) for name, one in knobs.items()}
-    return {"recipe": shared | dict(sorted(alike)), **({"variants": differing} if len(knobs) > 1 else {})}
+    recipe: dict[str, Any] = {"recipe": shared | dict(sorted(alike))}
+    return recipe | ({"variants": differing} if len(knobs) > 1 else {})
 
 
 def _task_provenance(task: Task) -> dict[str, Any]:
