@@ -176,7 +176,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
 
 
 def _recipes(study: Study) -> dict[str, Any]:
-    """What the recipes of all variants share, beside what is usual, and what each is that has a name."""
+    """What all variants share of the recipe, what is usual left out but for the first things, and in what each differs."""
     knobs = {variant_label(one.labels): dict(texts_of(one.knobs)) for one in study.variants()}
     alike = set.intersection(*(set(own.items()) for own in knobs.values()))
     usual, own = StageSettings().to_mapping(), study.stage.to_mapping()
