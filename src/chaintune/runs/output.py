@@ -176,7 +176,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
 
 
 def _recipes(study: Study) -> dict[str, Any]:
-    """What all variants share of the recipe, what is usual left out but for the first things, and in what each differs."""
+    """What all variants share of the recipe, what is usual there mostly left out, and in what each differs."""
     knobs = {variant_label(one.labels): dict(texts_of(one.knobs)) for one in study.variants()}
     alike = set.intersection(*(set(own.items()) for own in knobs.values()))
     usual, own = StageSettings().to_mapping(), study.stage.to_mapping()
