@@ -127,6 +127,7 @@ def _gain_figure(points: Sequence[Point], variants: Sequence[str], base: str) ->
     scale, scores = changes_in(lost.unit), levels_in(level.unit)
     title = f"Forgetting of {lost.task} against {score_name([level])} of {level.task}, {lost.chain}"
     title += f", {base}" if base else ""
+    side = "right" if level.direction == "more" else "left"
     texts = [
         f"{one_line(one.variant)} forgot {one_line(scale.text(one.estimate))} at "
         f"{scores.number(at.estimate.value, named=True)}"
@@ -136,7 +137,7 @@ def _gain_figure(points: Sequence[Point], variants: Sequence[str], base: str) ->
         name=slug("forgetting-at-gain", lost.task, level.task, lost.chain, base),
         section="variants",
         title=title,
-        caption=f"{first_few(texts, 4)} Further down and further right is better: less is forgotten, more is gained.",
+        caption=f"{first_few(texts, 4)} Further down and further {side} is better: less is forgotten, more is gained.",
         alt=f"{title}. A point a variant, with its intervals. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(points, variants), title),
         table=pl.DataFrame(
