@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chaintune.cli.app import app
-from chaintune.cli.report import _json
+from chaintune.cli.report import _of_variant
 from chaintune.errors import ConfigError
 from chaintune.records import Figure
 from chaintune.records.checkpoint import named_variant, variant_label
@@ -139,7 +139,7 @@ def test_the_command_reports_one_variant(tmp_path: Path, monkeypatch: pytest.Mon
     assert done.exit_code == 0, done.output
     assert done.output.startswith("# Forgetting in the study made: lora lr=1e-3")
     assert "full lr=1e-4" not in done.output
-    content = json.loads(_json(folder / "results.json", "lora lr=1e-3"))
+    content = json.loads(_of_variant((folder / "results.json").read_text(), "lora lr=1e-3"))
     assert {row["variant"] for row in content["rows"]} == {"", "lora lr=1e-3"}
 
 
