@@ -44,7 +44,7 @@ types: $(VENV)/.dev
 
 # From files alone: no font, script or inventory is fetched.
 docs: $(VENV)/.dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python docs/build.py site
 
 check: lint types test
 

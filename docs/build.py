@@ -8,24 +8,26 @@ import importlib
 import inspect
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
 import yaml
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Navigation, Section
-from mkdocs.structure.pages import Page
 
+from chaintune.errors import ConfigError
 from chaintune.study.json_schema import Schema, study_schema
 from chaintune.tuning.mitigations import MITIGATIONS
 
 FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
 # Beside the public door; each shows what its `__all__` names and what no page before it has shown.
 ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "hessian")
+# Code, and the files of results in findings/paper.
+NO_PAGES = ("*.py", "__pycache__", "paper")
 FIRST = ("command-line", "study-file", "python")
 SECTIONS = {
     "task": "`tasks.NAME`: one task",
@@ -57,16 +59,42 @@ ROOT = Path(__file__).parents[1]
 SHOWN = re.compile(r"(?<=\n)(?:README\.md: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made, not written."""
+def build(site: Path) -> int:
+    """The exit code of Zensical, which is not 0 where a page, a link or a name is wrong.
+
+    Args:
+        site: the folder that the site is put into, in place of what it holds.
+    """
+    with TemporaryDirectory() as folder:
+        configuration = prepare(Path(folder))
+        asked = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(configuration)]
+        if not (code := subprocess.run(asked, check=False).returncode):  # noqa: S603
+            shutil.rmtree(site, ignore_errors=True)
+            shutil.copytree(configuration.with_name("site"), site)
+    return code
+
+
+def prepare(folder: Path) -> Path:
+    """The site's configuration, written into a folder beside all pages: those that are written and those made here."""
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns(*NO_PAGES))
     pages = {"command-line": command_line(), "study-file": study_file(), "python": python()}
     pages |= dict(rooms()) | {"mitigations": mitigations()}
+    reference = folder / "docs" / "reference"
+    reference.mkdir()
     for name, text in pages.items():
-        files.append(File.generated(config, f"reference/{name}.md", content=text))
-    for path in sorted(Path(config.docs_dir).rglob("*.ipynb")):
-        place = path.relative_to(config.docs_dir).with_suffix(".md").as_posix()
-        files.append(File.generated(config, place, content=notebook(path)))
-    return files
+        (reference / f"{name}.md").write_text(text, encoding="utf-8")
+    for path in (folder / "docs").rglob("*.ipynb"):
+        path.with_suffix(".md").write_text(notebook(path), encoding="utf-8")
+    for page in (folder / "docs").rglob("*.md"):
+        text = with_demo(page.read_text(encoding="utf-8"), page.name)
+        page.write_text(text.replace(".ipynb)", ".md)"), encoding="utf-8")
+    about = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    reading = about["plugins"][1]["mkdocstrings"]["handlers"]["python"]
+    reading["paths"] = [str(ROOT / path) for path in reading["paths"]]
+    reading["options"]["extensions"] = [str(ROOT / path) for path in reading["options"]["extensions"]]
+    about |= {"docs_dir": "docs", "site_dir": "site", "nav": navigation(folder / "docs")}
+    (folder / "mkdocs.yml").write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+    return folder / "mkdocs.yml"
 
 
 def notebook(path: Path) -> str:
@@ -81,28 +109,28 @@ def notebook(path: Path) -> str:
     return "\n\n".join([shown[0], own, *shown[1:]]) + "\n"
 
 
-def on_nav(nav: Navigation, **_others: Any) -> Navigation:
-    """Put the folders in the order in which one reads them; a folder that is new comes last."""
-    order = {name: place for place, name in enumerate(FOLDERS)}
-    for item in nav.items:
-        if isinstance(item, Section):
-            item.title = item.title.replace("How to", "How-to")
-        if isinstance(item, Section) and item.title == "Reference":
-            item.children.sort(key=lambda page: page.file.name not in FIRST if isinstance(page, Page) else True)
-    nav.items.sort(key=lambda item: order.get(item.title or "", len(order)) if item.is_section else -1)
-    return nav
+def navigation(docs: Path) -> list[Any]:
+    """The folders in the order in which one reads them, each with its pages; a folder that is new comes last."""
+    order = [*(name.lower() for name in FOLDERS), *(f"{name}.md" for name in FIRST)]
 
+    def place(path: Path) -> tuple[int, str]:
+        return order.index(path.name) if path.name in order else len(order), path.name
 
-def on_page_markdown(markdown: str, page: Page, **_others: Any) -> str:
-    """Put what the demo printed where a page asks for it, and lead to the pages of notebooks."""
-    return with_demo(markdown, page.file.src_uri).replace(".ipynb)", ".md)")
+    folders = sorted((path for path in docs.iterdir() if any(path.glob("*.md"))), key=place)
+    return [
+        "index.md",
+        *(
+            {path.name.capitalize(): [f"{path.name}/{page.name}" for page in sorted(path.glob("*.md"), key=place)]}
+            for path in folders
+        ),
+    ]
 
 
 def with_demo(markdown: str, where: str) -> str:
     """A page's text with the parts of the demo that it asks for.
 
     Raises:
-        PluginError: there is no such part.
+        ConfigError: there is no such part.
     """
     if not SHOWN.search(markdown):
         return markdown
@@ -112,7 +140,7 @@ def with_demo(markdown: str, where: str) -> str:
         if found[2]:
             return (ROOT / found[2]).read_text(encoding="utf-8").strip()
         if found[1] not in known:
-            raise PluginError(f"{where}: README.md shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
+            raise ConfigError(f"{where}: README.md shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
         return known[found[1]]
 
     return SHOWN.sub(part, markdown)
@@ -246,3 +274,7 @@ def page(title: str, text: str, entries: Mapping[str, str]) -> str:
         label = name.removeprefix(f"{title}.").removeprefix("chaintune.")
         parts.append(f"::: {path}\n    options:\n      heading: {name}\n      toc_label: {label}")
     return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(build(Path(sys.argv[1])))
