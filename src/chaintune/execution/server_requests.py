@@ -62,9 +62,10 @@ def server_work(
         bases: name -> model, those of judges too.
         tasks: name -> task.
     """
+    served = {name for name, base in bases.items() if base.weights is None}
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for node in pending_nodes(plan, store):
-        if isinstance(node, ScoreNode) and node.base in bases and bases[node.base].weights is None:
+    for node in pending_nodes(plan, store) if served else ():
+        if isinstance(node, ScoreNode) and node.base in served:
             one_by_one = not writes_several(bases[node.base].identity)
             for place, more in enumerate(_asked(node, tasks[node.task], one_by_one=one_by_one)):
                 counts[node.base][place] += more
@@ -83,6 +84,8 @@ def check_judges(plan: Plan, store: Store, bases: Mapping[str, BaseModel], servi
     Raises:
         ModelError: a server gives none.
     """
+    if not any(isinstance(node, JudgementNode) for node in plan.nodes):
+        return  # what is pending takes a look at every entry
     asked = {
         node.base: bases[node.base]
         for node in pending_nodes(plan, store)

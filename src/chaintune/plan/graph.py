@@ -255,7 +255,9 @@ class Graph:
                     self._add_cell(base, chain, variant, made[chain], tasks=measured)
                 continue
             step = self._answered(base, variant, branch, self._weighed(base, variant, branch, step, made), made)
-            node = self._stage(base, chain, variant, path, self._referring(base, chain, variant, path[-1], step))
+            settings = self._settings(step, variant, path[-1])
+            at = Checkpoint(base, chain[:-1], variant.labels, variant.seed, path[-1])
+            node = self._stage(base, chain, variant, path, self._referring(at, step, settings.recipe), settings)
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
             path.append(node.key)
@@ -445,26 +447,25 @@ class Graph:
         asked = [measure.content(), digest]
         return replace(own, measurement=self._score(at, at.labels, (task, "train", name), asked, generation))
 
-    def _referring(self, base: str, chain: Chain, variant: Variant, parent: str, step: Step) -> Step:
+    def _referring(self, at: Checkpoint, step: Step, recipe: Recipe) -> Step:
         """The step, its whole portions pointing to what its objective reads of the model before it.
 
         Of a dose the stage itself asks the model, as does one that holds the weights in another form than it is stored.
         """
         if step.back_to is not None or step.external:
             return step
-        recipe = self._settings(step, variant, parent).recipe
         if not objective_of(recipe).has_reference or recipe.quantize:
             return step
         BACKENDS.get(self.study.backend).check(MEASURES.get(REFERENCE).needs, REFERENCE)
-        at = Checkpoint(base, chain[:-1], variant.labels, variant.seed, parent)
         portions = (
             replace(p, reference=self._score(at, at.labels, (p.task, "train", REFERENCE))) if p.dose == 1 else p
             for p in step.portions
         )
         return replace(step, portions=tuple(portions))
 
-    def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
-        settings = self._settings(step, variant, path[-1])
+    def _stage(
+        self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step, settings: StageSettings
+    ) -> StageNode:
         looked_at = (step.protected, step.protected_examples, step.protected_own)
         operation: Operation = DataMix(step.portions, step.mixing, *looked_at)
         payload = {

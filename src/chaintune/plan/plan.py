@@ -136,7 +136,7 @@ class Readers:
         self._transient_keys = transient_keys
         self._waiting: dict[str, set[str]] = {}
         for job in jobs:
-            for key in (*job.parents, job.key):
+            for key in self._transient(job):
                 self._waiting.setdefault(key, set()).add(job.key)
 
     def may_go(self, key: str) -> bool:
@@ -145,10 +145,14 @@ class Readers:
 
     def end(self, job: Node) -> list[str]:
         """The keys of the checkpoints that may go now that a job has ended."""
-        keys = tuple(dict.fromkeys((*job.parents, job.key)))
+        keys = self._transient(job)
         for key in keys:
             self._waiting.get(key, set()).discard(job.key)
         return [key for key in keys if self.may_go(key)]
+
+    def _transient(self, job: Node) -> list[str]:
+        """Keys of the checkpoints that a job reads or makes and that do not stay."""
+        return [key for key in dict.fromkeys((*job.parents, job.key)) if key in self._transient_keys]
 
 
 Families = Callable[[Study, Mapping[str, Task], Mapping[str, str]], Sequence[Family]]
