@@ -27,10 +27,10 @@ def init(
     It asks nothing. What could not be told from the data is printed, and stands as a comment in the file, which
     `chaintune plan` takes as it is. Beside it lies the schema by which editors complete its keys.
     """
-    from chaintune.files.atomic import write_bytes, write_json
+    from chaintune.files.atomic import write_bytes
     from chaintune.files.reading import user_path
     from chaintune.study.draft import draft_study
-    from chaintune.study.json_schema import study_schema
+    from chaintune.study.json_schema import schema_text
 
     data = user_path(data)
     out = out or Path(f"{data.name.partition('.')[0]}.yaml")
@@ -39,7 +39,7 @@ def init(
     base = os.path.relpath(base, out.parent) if Path(base).exists() else base
     draft = draft_study(data, shown=os.path.relpath(data, out.parent), base=base)
     write_bytes(out, draft.text.encode())
-    write_json(out.with_name(SCHEMA_FILE), study_schema())
+    write_bytes(out.with_name(SCHEMA_FILE), schema_text().encode())
     echo("\n".join(f"{data}: {finding}" for finding in draft.findings))
     echo("\n".join(f"not known: {doubt}" for doubt in draft.doubts))
     echo(f"wrote {out} and {SCHEMA_FILE}; next: chaintune plan {out}")

@@ -1,7 +1,5 @@
 """`chaintune schema`: the JSON Schema of study files, for editors."""
 
-import json
-
 from chaintune.cli.output import echo
 
 
@@ -14,6 +12,6 @@ def schema() -> None:
 
     # yaml-language-server: $schema=study.schema.json
     """
-    from chaintune.study.json_schema import study_schema
+    from chaintune.study.json_schema import schema_text
 
-    echo(json.dumps(study_schema(), indent=1))
+    echo(schema_text().rstrip())

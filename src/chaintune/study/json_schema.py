@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping
+from json import dumps
 from typing import Any
 
 import yaml
@@ -119,6 +120,17 @@ serve:
 mitigation:
   {task: bbq, recipe: {epochs: 2}, by: category, prompts: csqa, keep: refused, strength: 10, parts: embed_tokens}
 """)
+
+
+def schema_text() -> str:
+    """The schema as a file of JSON, a line for each key and each definition."""
+    lines = []
+    for key, value in study_schema().items():
+        text = dumps(value)
+        if key in ("properties", "$defs"):
+            text = "{\n  " + ",\n  ".join(f"{dumps(name)}: {dumps(part)}" for name, part in value.items()) + "\n }"
+        lines.append(f" {dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def study_schema() -> Schema:
