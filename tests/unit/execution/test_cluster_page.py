@@ -31,7 +31,7 @@ def parses(command: str) -> bool:
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"bash", "yaml"}
-    assert (len(YAML), len(SHELL)) == (2, 6)
+    assert (len(YAML), len(SHELL)) == (2, 7)
 
 
 def test_the_recipe_asks_for_what_the_page_says() -> None:
@@ -49,7 +49,8 @@ def test_scripts_parse(script: str) -> None:
 
 
 def test_the_job_of_slurm_runs_a_command_that_exists() -> None:
-    (script,) = (text for text in SHELL if "SBATCH" in text)
+    script, array = (text for text in SHELL if "SBATCH" in text)
+    assert parses(array.splitlines()[-1])
     command = script.replace("\\\n", " ").split(" -- ")[1].strip()
     assert parses(command)
     assert "--executor ray --address auto" in command
