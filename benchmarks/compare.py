@@ -189,14 +189,15 @@ def measured(command: Sequence[str], rounds: int) -> tuple[float, float]:
     """Least seconds of the processors, and least seconds on the wall, of running a command."""
     busy, passed = [], []
     for _ in range(rounds):
-        began, start = _spent(), time.perf_counter()
+        began, start = spent(), time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        busy.append(_spent() - began)
+        busy.append(spent() - began)
         passed.append(time.perf_counter() - start)
     return min(busy), min(passed)
 
 
-def _spent() -> float:
+def spent() -> float:
+    """Processor seconds of the processes that this one started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

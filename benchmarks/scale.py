@@ -1,12 +1,13 @@
-"""Cost against work: seconds and peak memory as there is more to do, and the exponent of it.
+"""Cost against work: processor seconds and peak memory as there is more to do, and the exponent of it.
 
     python -m benchmarks.scale [--only examples --only nodes] [--rounds 3] [--largest 100000]
 
 One table each for examples and groups of `chaintune compare`, checkpoints in the statistics of a study and in its
 report, nodes of a plan of many seeds, and stages of a plan of one chain. Each size is a process of its own. It does the
-smallest size first, so that libraries are loaded; seconds are those of the work alone (the least of the rounds), memory
-is the process's peak with libraries and all. An exponent of 1 is linear: between a size and the one before it, and by
-least squares over all of them. Nothing is trained; plans know of no data and no model.
+smallest size first, so that libraries are loaded; seconds are those of the processors for the work alone (the least of
+the rounds), memory is the process's peak with libraries and all. An exponent of 1 is linear: between a size and the one
+before it, and by least squares over all of them. Nothing is trained; plans know of no data and no model, but load the
+backend that they name, and torch with it.
 """
 
 import argparse
@@ -151,14 +152,14 @@ KINDS = {
 
 
 def measure(name: str, folder: Path, sizes: Sequence[int], rounds: int) -> dict[str, float]:
-    """Seconds of the last size after the first one was done once, and this process's peak memory in MB."""
+    """Processor seconds of the last size after the first one was done once, and this process's peak memory in MB."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         KINDS[name].work(folder / str(sizes[0]), sizes[0])()
         work, seconds = KINDS[name].work(folder / str(sizes[-1]), sizes[-1]), []
         for _ in range(rounds):
-            began = time.perf_counter()
+            began = time.process_time()
             work()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
     unit = 1 if sys.platform == "darwin" else 1024
     return {"seconds": min(seconds), "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
 
@@ -166,7 +167,9 @@ def measure(name: str, folder: Path, sizes: Sequence[int], rounds: int) -> dict[
 def table(name: str, folder: Path, largest: int, rounds: int) -> None:
     """Print the table of one kind."""
     kind, sizes, costs = KINDS[name], [size for size in KINDS[name].sizes if size <= largest], list[float]()
-    print(f"\n{kind.title}:\n\n| size | seconds | exponent | peak MB |\n| --- | --- | --- | --- |", flush=True)
+    print(
+        f"\n{kind.title}:\n\n| size | processor seconds | exponent | peak MB |\n| --- | --- | --- | --- |", flush=True
+    )
     for place, size in enumerate(sizes):
         (folder / str(size)).mkdir(parents=True)
         kind.write(folder / str(size), size)

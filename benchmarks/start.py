@@ -1,4 +1,4 @@
-"""Seconds from Enter to the first line of each command, and to its end where it ends by itself soon.
+"""Seconds from Enter to the first line of each command and to its end, and those of the processors.
 
     python -m benchmarks.start [--rounds 5] [--beside CHECKOUT] [--only compare]
 
@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.compare import sample
+from benchmarks.compare import sample, spent
 
 HERE = Path(__file__).parents[1]
 LONGEST_SECONDS = 30.0
@@ -75,15 +75,15 @@ def write_all(folder: Path) -> None:
     subprocess.run(done, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
 
 
-def seconds_of(command: Sequence[str], folder: Path, source: Path) -> tuple[float, float]:
-    """Seconds until a command wrote its first line, and until it ended; the latter NaN where it was ended."""
+def seconds_of(command: Sequence[str], folder: Path, source: Path) -> tuple[float, float, float]:
+    """Seconds until a command wrote its first line, until it ended (NaN where it was ended), and of the processors."""
     for name in ("page.html", "policy.yaml", "texts.parquet"):
         (folder / name).unlink(missing_ok=True)
     for name in ("new", "again", "scores"):
         shutil.rmtree(folder / name, ignore_errors=True)
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(source), "TERM": "xterm", "COLUMNS": "100"}
-    began, first = time.perf_counter(), 0.0
+    began, first, before = time.perf_counter(), 0.0, spent()
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "chaintune", *command], cwd=folder, env=environment, stdin=theirs, stdout=theirs,
         stderr=theirs,
@@ -97,7 +97,7 @@ def seconds_of(command: Sequence[str], folder: Path, source: Path) -> tuple[floa
     process.wait()
     whole = time.perf_counter() - began
     os.close(ours)
-    return first or whole, whole if whole <= LONGEST_SECONDS else float("nan")
+    return first or whole, whole if whole <= LONGEST_SECONDS else float("nan"), spent() - before
 
 
 def _read(terminal: int) -> bytes:
@@ -112,20 +112,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, help="another checkout, which takes turns with this one")
-    parser.add_argument("--only", choices=COMMANDS, action="append", help="this command only; may be repeated")
+    parser.add_argument("--only", metavar="COMMAND", action="append", help="this line of the table only: --only=--help")
     asked = parser.parse_args()
     checkouts = {"before": asked.beside, "now": HERE} if asked.beside else {"now": HERE}
-    heads = [f"{when}, {what}" for what in ("first line", "end") for when in checkouts]
+    heads = [f"{when}, {what}" for what in ("first line", "end", "processors") for when in checkouts]
     print(f"| command | {' | '.join(heads)} |\n|{' --- |' * (1 + len(heads))}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_all(folder)
-        for name in asked.only or COMMANDS:
-            taken: dict[str, list[tuple[float, float]]] = {when: [] for when in checkouts}
+        for name in [name for name in COMMANDS if name in (asked.only or COMMANDS)]:
+            taken: dict[str, list[tuple[float, float, float]]] = {when: [] for when in checkouts}
             for _ in range(asked.rounds):
                 for when, checkout in checkouts.items():
                     taken[when].append(seconds_of(COMMANDS[name].split(), folder, checkout / "src"))
-            middle = [statistics.median(one[part] for one in taken[when]) for part in (0, 1) for when in checkouts]
+            middle = [statistics.median(one[part] for one in taken[when]) for part in range(3) for when in checkouts]
             print(f"| `{name}` | {' | '.join(f'{seconds:.2f}' for seconds in middle)} |", flush=True)
 
 
