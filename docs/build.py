@@ -26,8 +26,8 @@ from chaintune.tuning.mitigations import MITIGATIONS
 FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
 # Beside the public door; each shows what its `__all__` names and what no page before it has shown.
 ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "hessian")
-# Code, and the files of results in findings/paper.
-NO_PAGES = ("*.py", "__pycache__", "paper")
+# Ends of names that are not for the site.
+NO_PAGES = (".py", "__pycache__")
 FIRST = ("command-line", "study-file", "python")
 SECTIONS = {
     "task": "`tasks.NAME`: one task",
@@ -76,7 +76,7 @@ def build(site: Path) -> int:
 
 def prepare(folder: Path) -> Path:
     """The site's configuration, written into a folder beside all pages: those that are written and those made here."""
-    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns(*NO_PAGES))
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=no_pages)
     pages = {"command-line": command_line(), "study-file": study_file(), "python": python()}
     pages |= dict(rooms()) | {"mitigations": mitigations()}
     reference = folder / "docs" / "reference"
@@ -95,6 +95,12 @@ def prepare(folder: Path) -> Path:
     about |= {"docs_dir": "docs", "site_dir": "site", "nav": navigation(folder / "docs")}
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
     return folder / "mkdocs.yml"
+
+
+def no_pages(folder: str, names: list[str]) -> set[str]:
+    """What of a folder is not for the site: code, and of the results that the findings quote all but their figures."""
+    results = Path(folder).name == "paper"
+    return {name for name in names if name.endswith(NO_PAGES) or (results and name != "figures")}
 
 
 def notebook(path: Path) -> str:
