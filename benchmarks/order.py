@@ -29,7 +29,7 @@ from chaintune.runs.session import LOCAL, computed, prepare
 from chaintune.store.address import open_store
 
 _ORDERS = tuple(itertools.permutations(TASKS))
-_PREDICTED = "chaintune order"
+_PREDICTED, _PAIRS = "chaintune order", "every pair trained, 12 stages more"
 
 
 def correlations(folder: Path, seed: int) -> dict[str, dict[str, float]]:
@@ -50,16 +50,21 @@ def correlations(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     roles = {name: spec.role for name, spec in study.tasks.items()}
     rates = {name: spec.recipe["learning_rate"] for name, spec in study.tasks.items()}
     rng = np.random.default_rng(seed)
+    level = {(one.checkpoint.tasks, x): float(one.scores[x].item_scores().mean()) for one in made for x in TASKS}
+    paired = {order: from_pairs(level, order) for order in _ORDERS}
     chance = dict(zip(_ORDERS, rng.permutation(len(_ORDERS)), strict=True))
     means: Mapping[str, Callable[[Order], float]] = {
         _PREDICTED: lambda order: known[order].mean.value,
         "safety last": lambda order: sum(order.index(name) for name in TASKS if roles[name] == "safety"),
         "largest learning rate first": lambda order: -sum(rates[name] * order.index(name) for name in TASKS),
         "random": lambda order: float(chance[order]),
+        _PAIRS: lambda order: float(np.mean(list(paired[order].values()))),
+        "what its last three stages alone come to": lambda order: float(np.mean([level[order[1:], x] for x in TASKS])),
     }
     effects: Mapping[str, Callable[[Order, str], float]] = {
         _PREDICTED: lambda order, name: _effect(known, order, name),
         "what comes last keeps most": lambda order, name: order.index(name) - order[::-1].index(name),
+        _PAIRS: lambda order, name: paired[order][name] - paired[order[::-1]][name],
     }
     truth = [trained[order].mean.value for order in _ORDERS]
     pairs = [(order, name) for order in _ORDERS for name in TASKS if order < order[::-1]]
@@ -79,6 +84,25 @@ def correlations(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     ranks["best against worst by the prediction, of the widest gap there is"] = {_PREDICTED: gained}
     ranks["predicted intervals that hold the trained score"] = {_PREDICTED: float(covered)}
     return ranks
+
+
+def from_pairs(level: Mapping[tuple[Order, str], float], order: Order) -> dict[str, float]:
+    """Task -> its score at the end of an order, predicted from the chains of two tasks.
+
+    What the last two stages alone leave is measured. An earlier task adds to that of its gain what each later one,
+    trained right after it, leaves beyond what this one alone would give.
+
+    Args:
+        level: (tasks trained one after another, task that is asked) -> score.
+        order: of all tasks.
+    """
+    scores = {}
+    for place, task in enumerate(order):
+        gain = level[(task,), task] - level[(), task]
+        later = [(level[(task, one), task] - level[(one,), task]) / gain for one in order[place + 1 :]]
+        kept = gain * math.prod(min(max(share, 0.0), 1.0) for share in later) if len(later) > 1 else 0.0
+        scores[task] = level[order[-2:], task] + kept
+    return scores
 
 
 def _effect(orders: Mapping[Order, OrderScores], order: Order, name: str) -> float:
@@ -118,7 +142,7 @@ def main() -> None:
     for statistic, predictors in first.items():
         print(f"\n{statistic}")
         for name in predictors:
-            print(f"  {name:28} {_over_families([one[statistic][name] for one in families.values()])}")
+            print(f"  {name:42} {_over_families([one[statistic][name] for one in families.values()])}")
 
 
 if __name__ == "__main__":

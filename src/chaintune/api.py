@@ -204,6 +204,7 @@ def _in_fp32(
     who=str,
     by=str,
     kind=str,
+    base=PATH,
     options=Mapping,
     target=Real,
     margin=Real,
@@ -220,10 +221,11 @@ def mitigate(
     forgotten: str,
     keep: str | Sequence[str],
     out: Path | str,
-    dose: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.25),
+    dose: Sequence[float] | None = None,
     who: Who = "uniform",
     by: str | None = None,
     kind: str = "replay",
+    base: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     target: float = 0.8,
     margin: float = 0.02,
@@ -241,10 +243,11 @@ def mitigate(
     serving: Serving = AS_USUAL,
     allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
 ) -> Mitigations:
-    """The recovery and the price of replaying doses of a lost task; writes the model of the recommended dose.
+    """The recovery and the price of what brings a lost task back; writes the model of the recommended dose.
 
-    Both checkpoints are scored, the later one is trained on each dose, and the results are those of a study. The model
-    lies in `out/model`, in safetensors, with a model card. Without a dose that suffices no model is written.
+    Both checkpoints are scored, the later one is trained on each dose or merged at each fraction, and the results are
+    those of a study. The model lies in `out/model`, in safetensors, with a model card. Where nothing suffices no model
+    is written.
 
     Args:
         model: the checkpoint after the loss: a folder, a Hub id, `MODEL+ADAPTER`, or an alias.
@@ -252,16 +255,18 @@ def mitigate(
         forgotten: task that was lost.
         keep: tasks that should not pay, at least one.
         out: folder for results and model.
-        dose: fractions of the forgotten task's training data.
+        dose: fractions of the forgotten task's training data; None is 1, 2, 5, 10 and 25 %.
         who: which examples make a dose: drawn alike, as many of each group, more of the groups that lost most, or the
             `hardest`, the `most_forgotten` or `representative` ones.
         by: dimension of the groups, where `who` asks for groups.
-        kind: the mitigation, `replay`, `self_replay` or another that teaches a dose after the loss.
-        options: its other keys, as a study file has them, such as `prompts` or `keep` of `self_replay`.
+        kind: the mitigation, `replay`, `self_replay`, `interpolate`, `merge_back` or another that acts after the loss.
+        base: the model from which both come, where the mitigation reads it, as `merge_back` does.
+        options: its other keys, as a study file has them, such as `prompts` of `self_replay`, or `fraction` of merges.
         target: share of the loss; the whole interval of a dose's recovery has to lie above it.
         margin: of the score; the whole interval of every price has to lie below it.
         write_best: write the model with the largest recovery if no dose suffices.
-        settings: other keys of a study file: `recipe`, `seed`, `precision`, `tasks`.
+        settings: other keys of a study file: `recipe`, `vary`, `seed`, `precision`, `tasks`. Of several recipes the
+            smallest dose that suffices under any counts, the first of equal ones.
         overrides: `key=value` with dotted keys, as `--set` takes them.
         store: where finished work lies; None is the default store.
         max_store: bytes that the whole store may take; None allows what the disk holds.
@@ -288,7 +293,8 @@ def mitigate(
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    fields = {"dose": list(dose), "who": who} | ({"by": by} if by else {}) | dict(options or {})
+    told = {"dose": list(dose) if dose is not None else None, "who": None if who == "uniform" else who, "by": by}
+    fields = {name: value for name, value in told.items() if value is not None} | dict(options or {})
     model, before = str(model), str(before)
     keep = [keep] if isinstance(keep, str) else keep
     study = mitigation.mitigation_study(
@@ -300,6 +306,7 @@ def mitigate(
         settings=settings or {},
         overrides=overrides,
         kind=kind,
+        base=str(base) if base else "",
     )
     study = replace(study, allow_unused=(*study.allow_unused, *allow_unused))
     limits = Limits(target, margin)
@@ -314,15 +321,15 @@ def mitigate(
     choices = recommend(results.rows, limits)
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]
-        raise StageError(f"no dose of '{forgotten}' was trained and scored: {'; '.join(causes)}")
-    written = chosen_chain(choices[0], results.rows, best=write_best)
+        raise StageError(f"nothing that brings '{forgotten}' back was made and scored: {'; '.join(causes)}")
+    choice, written = chosen_chain(choices, results.rows, best=write_best)
     if not written:
-        return Mitigations(results, choices[0], "", None)
-    recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
-    named = dict(zip(("after", "before"), study.bases, strict=True)) | {"written": written}
-    card = model_card(results.rows, choices[0], **named, recipe=recipe, level=results.level)
-    mitigation.write_model(session, written, folder / "model", card=card)
-    return Mitigations(results, choices[0], written, folder / "model")
+        return Mitigations(results, choice, "", None)
+    named = dict(zip(("after", "before"), study.bases, strict=False)) | {"written": written}
+    recipe = mitigation.recipe_of(session, choice)
+    card = model_card(results.rows, choice, **named, recipe=recipe, level=results.level)
+    mitigation.write_model(session, written, folder / "model", variant=choice.variant, card=card)
+    return Mitigations(results, choice, written, folder / "model")
 
 
 @taking(study=(study.Study, *PATH), out=PATH, verify=Integral, examples=Integral, executor=str, address=str)

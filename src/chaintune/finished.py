@@ -89,8 +89,10 @@ def _studied(folder: Path, store: Store | Path | str | None) -> StudyResults | M
     if not choices:
         return results
     model = folder / "model"
-    written = chosen_chain(choices[0], read.rows, best=True) if model.is_dir() else ""
-    return Mitigations(results, choices[0], written, model if written else None)
+    choice, written = chosen_chain(choices, read.rows, best=model.is_dir())
+    if not written or not model.is_dir():
+        return Mitigations(results, choice, "", None)
+    return Mitigations(results, choice, written, model)
 
 
 def _ordered(folder: Path) -> PredictedOrders:

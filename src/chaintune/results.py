@@ -302,11 +302,11 @@ class StudyResults(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Mitigations(Shown):
-    """The results of replaying a lost task, and the model that was written.
+    """The results of bringing back a lost task, and the model that was written.
 
     Attributes:
-        results: of every dose, as a study's.
-        choice: the recommended dose, or that none is.
+        results: of every dose or fraction, as a study's.
+        choice: the recommended one, or that none is; of several recipes the one with the smallest.
         written: chain of the model that was written; empty when none was.
         model: its folder; None when none was written.
     """

@@ -53,6 +53,25 @@ def options(pair: Pair, out: Path, **changed: Any) -> dict[str, Any]:
     return plain | changed
 
 
+def test_merges_are_swept_without_training(smoke: Smoke, pair: Pair, tmp_path: Path, capsys: Any) -> None:
+    data = [f"tasks.{name}.{key}={value}" for name, spec in pair.tasks.items() for key, value in spec.items()]
+    sets = [part for text in [*data, "precision=fp32", "resamples=200"] for part in ("--set", text)]
+    with pytest.raises(SystemExit) as ended:
+        main([
+            "mitigate", pair.after, "--before", pair.before, "--base", str(smoke.folder / "model"), "--forgotten",
+            "balls", "--keep", "boxes", "--kind", "merge_back", "--mitigation.fraction", "0.5,1", "--target", "0.01",
+            "--margin", "1", "--out", str(tmp_path), "--store", str(tmp_path / "store"), "--json", *sets,
+        ])  # fmt: skip
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["choice"]["varied"] == "fraction"
+    assert told["choice"]["tested"] == [f"balls>(later)>{share}% of balls merged back" for share in (50, 100)]
+    assert told["choice"]["dose"] in (0.5, 1)
+    card = (Path(told["model"]) / "README.md").read_text(encoding="utf-8")
+    assert "without training" in card
+    assert "balls merged back" in card
+
+
 def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_scored(pair: Pair, tmp_path: Path) -> None:
     asked = options(pair, tmp_path, max_store=1000)
     with pytest.raises(StoreError, match=r"of the 0\.0 MB that the store may take"):
@@ -100,10 +119,6 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     assert own.choice.dose_curve == "self_replay"
     assert own.choice.tested == ("balls>(later)>own balls@100%",)
     assert {row.estimate.value for row in own.results.rows if row.metric == "recovery" and not row.dimension} != {0.0}
-    with pytest.raises(
-        ConfigError, match=r"mitigation 'distill' teaches no dose after a loss .*; name replay or self_replay"
-    ):
-        chaintune.mitigate(pair.after, **options(pair, tmp_path / "no", kind="distill"))
 
 
 def _task(pair: Pair) -> Any:

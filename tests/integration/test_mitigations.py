@@ -24,18 +24,26 @@ HELD = """mitigations=[
   {replay: {task: balls, dose: [0.5], recipe: {epochs: 8}}},
   {replay: {task: balls, dose: [0.5], who: balanced, recipe: {epochs: 8}}},
   {replay: {task: balls, dose: [0.5], who: targeted, recipe: {epochs: 8}}},
+  {replay: {task: balls, dose: [0.5], who: hardest, recipe: {epochs: 8}}},
+  {replay: {task: balls, dose: [0.5], who: most_forgotten, recipe: {epochs: 8}}},
+  {replay: {task: balls, dose: [0.5], who: representative, recipe: {epochs: 8}}},
   {self_replay: {task: balls, dose: [0, 0.5], recipe: {epochs: 8}}},
   {rehearse: {task: balls, dose: [0.6]}},
   {joint: {task: balls}},
   {interpolate: {task: balls, fraction: [0.75]}},
   {interpolate: {task: balls, toward: base, fraction: [0.75]}},
+  {merge_back: {task: balls, fraction: [0.75]}},
+  {merge_back: {task: balls, fraction: [0.75], method: ties, density: 0.5}},
   {l2sp: {task: balls, strength: [1.0]}},
   {ewc: {task: balls, strength: [2.0e+4], examples: 16}},
   {sam: {task: balls, rho: [0.3]}},
   {ema: {task: balls, decay: [0.98]}},
   {freeze: {task: balls, parts: [layers]}},
   {osf: {task: balls, rank: [0.7]}}]"""
-KINDS = ("replay", "self_replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
+KINDS = (
+    "replay", "self_replay", "rehearse", "joint", "interpolate", "merge_back", "l2sp", "ewc", "sam", "ema", "freeze",
+    "osf",
+)  # fmt: skip
 # Of accuracy. SAM and whatever else is weak differs from seed to seed, so more of them ask for less.
 MARGIN, MARGIN_OVER_SEEDS = 0.1, 0.05
 
@@ -120,6 +128,14 @@ def test_a_targeted_dose_says_whom_it_was_aimed_at(study: Study) -> None:
     assert max(balanced.values()) - min(balanced.values()) <= 1
 
 
+def test_who_is_replayed_goes_by_scores_before_and_after_the_loss(study: Study) -> None:
+    kinds = ("targeted by owner", "hardest", "most_forgotten", "representative")
+    doses = [f"balls>boxes>balls@50%{who}" for who in ("", *(f" {one}" for one in kinds))]
+    made = checkpoints(study.session)
+    assert len({made[f"{dose}, seed 3"] for dose in doses}) == len(doses)
+    assert len({study.stage(dose).measurements for dose in doses[1:]}) == 1
+
+
 def test_what_is_planned_is_what_is_read(study: Study) -> None:
     for chain in (*study.chains("replay"), *study.chains("rehearse"), *study.chains("joint")):
         assert study.notes(chain)["train_tokens"] == pytest.approx(study.stage(chain).train_tokens, rel=0.05), chain
@@ -157,12 +173,16 @@ def test_the_tables_show_every_mitigation(study: Study) -> None:
     for title in ("Mitigations", "Did the gap between groups close?"):
         assert {row[0] for row in tables[title].rows} == chains
     assert {row[2] for row in tables["Recommended doses"].rows} == {
-        "replay", "replay balanced by owner", "replay targeted by owner", "self_replay", "rehearse",
+        "replay", "replay balanced by owner", "replay targeted by owner", "replay hardest", "replay most_forgotten",
+        "replay representative", "self_replay", "rehearse", "interpolate", "interpolate toward base", "merge_back",
+        "merge_back ties at density 0.5",
     }  # fmt: skip
     assert "Who forgot balls: owner, balls>boxes" in tables
-    assert not [title for title in tables if "back to" in title]
+    assert not [title for title in tables if "back to" in title or "merged back" in title]
     told = json.loads((study.results.folder / "results.json").read_text(encoding="utf-8"))
-    assert len(told["recommended"]) == 5
+    assert {(one["ladder"], one["varied"]) for one in told["recommended"]} >= {
+        ("replay hardest", "dose"), ("merge_back", "fraction"),
+    }  # fmt: skip
 
 
 FEW = [f"tasks.{name}.{size}" for name in ("balls", "boxes") for size in ("train=16", "test=8")]

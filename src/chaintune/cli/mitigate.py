@@ -17,19 +17,31 @@ from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile
 from chaintune.errors import ConfigError
 
+_SEVERAL = re.compile(r"[^,\[\]{}\s]+(,[^,\[\]{}\s]+)+")
+
 
 @dataclass(frozen=True)
 class DoseFlags:
     """Options of which doses are tried, and which one suffices."""
 
-    dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25"
+    dose: Annotated[
+        str | None, typer.Option(help="Fractions of the task's training data; 0.01,0.02,0.05,0.1,0.25 where not given.")
+    ] = None
     who: Annotated[
         Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "representative"],
         typer.Option(help="Which examples make the dose."),
     ] = "uniform"
-    kind: Annotated[str, typer.Option(help="replay, or self_replay: answers that the one before gives itself.")] = (
-        "replay"
-    )
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="replay; self_replay: answers that the one before gives itself; interpolate or merge_back: a fraction "
+            "of its weights, without training."
+        ),
+    ] = "replay"
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="From which both come, where the mitigation reads it, as merge_back."),
+    ] = None
     by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None
     target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8
     margin: Annotated[float, typer.Option(help="What a kept task may pay, in shares of the score.")] = 0.02
@@ -37,10 +49,10 @@ class DoseFlags:
         bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
     ] = False
 
-    def fractions(self) -> list[float]:
-        """The doses as numbers."""
+    def fractions(self) -> list[float] | None:
+        """The doses as numbers; None where none were given."""
         try:
-            return [float(part) for part in self.dose.split(",")]
+            return [float(part) for part in self.dose.split(",")] if self.dose is not None else None
         except ValueError:
             raise ConfigError(f"--dose '{self.dose}': expected fractions such as 0.01,0.05,0.1") from None
 
@@ -66,9 +78,10 @@ def mitigate(
     """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest that suffices.
 
     A dose suffices when its recovery lies above the target, and its price in every kept task below the margin, each
-    with its whole interval. Exit code 3: no dose tested does. Fields of the recipe are options too, such as
-    --recipe.learning_rate 1e-4, and keys of the mitigation, such as
-    --mitigation.keep refused; --set takes any key of a study file, such as tasks.bbq.train="30 per category".
+    with its whole interval. Exit code 3: no dose tested does. With --kind interpolate or merge_back the same is asked
+    of fractions. Fields of the recipe are options too, such as --recipe.learning_rate 1e-4 or, to try several,
+    1e-4,5e-5, and keys of the mitigation, such as --mitigation.fraction 0.1,0.2; --set takes any key of a study file,
+    such as tasks.bbq.train="30 per category".
     """
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
@@ -119,6 +132,8 @@ def mitigate(
 def further_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """`--recipe.FIELD VALUE` and `--recipe.FIELD=VALUE` as overrides of a study file, `--mitigation.FIELD` as its keys.
 
+    Several values, `1e-4,5e-5`, are varied of a recipe, and a list of a mitigation.
+
     Raises:
         ConfigError: anything else stands among them.
     """
@@ -130,8 +145,9 @@ def further_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]
         if named[2] is None and not rest:
             raise ConfigError(f"'{option}' needs a value")
         value, (room, field) = rest.pop(0) if named[2] is None else named[2], named[1].split(".")
+        several = value.split(",") if _SEVERAL.fullmatch(value) else []
         if room == "recipe":
-            overrides.append(f"{named[1]}={value}")
+            overrides.append(f"vary.{named[1]}=[{value}]" if several else f"{named[1]}={value}")
         else:
-            fields[field] = value
+            fields[field] = several or value
     return overrides, fields

@@ -16,6 +16,7 @@ from chaintune.forgetting.references import reference_chains, reference_checkpoi
 from chaintune.forgetting.rows import Subject, by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
 from chaintune.forgetting.runs import Runs
 from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow, RowKey, chain_label
+from chaintune.records.mitigations import VARIED
 from chaintune.stats import Design
 from chaintune.stats.clusters import Floats
 
@@ -147,7 +148,8 @@ def _facts(runs: Runs, condition: Checkpoint, mitigated: MitigationRef) -> list[
     rows = []
     for label, positions in by_seed(seeds):
         chosen = "no interval: it was chosen"
-        values = [] if mitigated.dose is None else [("dose", mitigated.dose, chosen)]
+        varied = {name: getattr(mitigated, name) for name in VARIED}
+        values = [(name, value, chosen) for name, value in varied.items() if value is not None]
         values.append((NEEDS_OLD_DATA, float(mitigated.needs_old_data), chosen))
         for name, value in zip(COSTS, spent[positions].mean(axis=0), strict=True):
             reason = (

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, Recommendation, ResultRow, pooled
 from chaintune.records.amounts import SHARE, is_share, margin_in
+from chaintune.records.mitigations import VARIED
 from chaintune.records.results import UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in
 
 USUAL = Limits()
-NONE_REACHES = "no dose tested reaches it"
 
 
 def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recommendation]:
-    """The recommended dose of every dose curve of a study, or the reason for none.
+    """The recommended dose of every dose curve of a study, or the reason for none; of merges the fraction.
 
     The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
     of the price in each kept task lies below the margin. Where several seeds were run their common interval counts.
@@ -32,7 +32,7 @@ def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recomme
         limit = f"target {limits.target:g}, margin {limits.margin:g}"
         raise ConfigError(f"{limit}: expected a target above 0 and a margin from 0 to 1")
     shown = pooled(row for row in rows if row.mitigation)
-    doses = [row for row in shown if row.metric == "dose"]
+    doses = [row for row in shown if row.metric in VARIED]
     curves: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in sorted(doses, key=lambda row: row.estimate.value):
         curves.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
@@ -104,10 +104,10 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
     smallest = next((row for row, lack in zip(curve, lacks, strict=True) if not lack), None)
     if smallest is None:
         last = curve[-1]
-        reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
+        reason = f"no {first.metric} tested reaches it; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {highest_prices(rows, limits.margin)}"
-        reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
+        reason = f"the smallest {first.metric} tested with recovery wholly above {limits.target:.0%} and {price}"
     return Recommendation(
         base=first.base,
         variant=first.variant,
@@ -120,21 +120,33 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         target=limits.target,
         margin=limits.margin,
         reason=reason,
+        varied=first.metric,
     )
 
 
-def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: bool) -> str:
-    """The chain whose model is written: the choice's, else, if the best is wanted, that with the largest recovery.
+def chosen_chain(
+    choices: Sequence[Recommendation], rows: Sequence[ResultRow], *, best: bool
+) -> tuple[Recommendation, str]:
+    """The choice that counts, and the chain whose model is written.
+
+    That is the smallest that was recommended; else, if the best is wanted, that with the largest recovery; else none.
 
     Args:
-        choice: of the doses tested.
+        choices: one for each recipe.
         rows: of the results.
-        best: write one even if no dose reaches the target.
+        best: write one even if none reaches the target.
     """
-    if choice.chosen or not best:
-        return choice.chosen
+    smallest = min(choices, key=lambda choice: choice.dose if choice.chosen else math.inf)
+    if smallest.chosen or not best:
+        return smallest, smallest.chosen
+    tested = {(choice.variant, chain): choice for choice in choices for chain in choice.tested}
     recovery = {
-        row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested
+        (row.variant, row.chain): row.estimate.value
+        for row in rows
+        if row.metric == "recovery" and (row.variant, row.chain) in tested
     }
-    known = {chain: value for chain, value in recovery.items() if value == value}
-    return max(known, key=lambda chain: known[chain], default="")
+    known = [place for place, value in recovery.items() if value == value]
+    if not known:
+        return smallest, ""
+    largest = max(known, key=lambda place: recovery[place])
+    return tested[largest], largest[1]

@@ -24,9 +24,9 @@ ONE_PAIR = "these checkpoints only"
 _FEWEST_SEEDS = 3
 # Of values that are not in the unit of the item metric.
 _UNITS = {
-    "dose": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share", "extra_tokens": "tokens",
-    "extra_seconds": "seconds", "needs_old_data": "", "rounding": "share", "rounding_nats": "nats",
-    "forgot": "examples", "learned": "examples", "missing": "examples",
+    "dose": "share", "fraction": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share",
+    "extra_tokens": "tokens", "extra_seconds": "seconds", "needs_old_data": "", "rounding": "share",
+    "rounding_nats": "nats", "forgot": "examples", "learned": "examples", "missing": "examples",
     "power_5": "share", "power_10": "share", "examples_needed": "examples", "clusters_needed": "clusters",
     "disparity_groups": "groups", "chat_agreement": "share", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.plan.nodes import OwnAnswers, Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.records.examples import LABEL, Choices
-from chaintune.records.mitigations import BY_GROUPS
+from chaintune.records.mitigations import BY_GROUPS, VARIED
 from chaintune.scoring.chat_rows import check_outcomes
 from chaintune.scoring.scorers.metric import scorer_of
 from chaintune.study.external import ChainItem, ExternalStage, task_of
@@ -159,9 +159,21 @@ def _branch(
     chain = tuple(step.place for step in plain)
     others = (task for task in dict.fromkeys(step.task for step in plain) if task not in ("", item.task))
     keep = tuple(task for task in others if tasks[task].test)
-    dose = setting[1] if isinstance(item.spec, DoseSpec) else None
-    mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose, item.spec.needs_old_data)
-    return Branch(_steps(item, plain, setting[1], tasks), mitigated)
+    return Branch(_steps(item, plain, setting[1], tasks), compared(item, chain, keep, setting[1]))
+
+
+def compared(item: MitigationItem, chain: Chain, keep: tuple[str, ...], value: Any) -> MitigationRef:
+    """What a checkpoint with a mitigation is held against.
+
+    Args:
+        item: the mitigation.
+        chain: without it.
+        keep: tasks that should not pay.
+        value: of what it varies.
+    """
+    shown = {name: value for name in VARIED if name == item.spec.varied}
+    needs = item.spec.needs_old_data
+    return MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, needs_old_data=needs, **shown)
 
 
 def _steps(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Mapping[str, Task]) -> tuple[Step, ...]:
@@ -171,7 +183,7 @@ def _steps(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Map
         case "after the loss":
             return (*plain, added_stage(item, value, tasks))
         case "between checkpoints":
-            return (*plain, _merged(item, value, learned))
+            return (*plain, merged_step(item, value, learned))
         case "instead of the chain":
             return (_joint(item, plain, value, tasks),)
         case "later stages" | "from the learning stage" as place:
@@ -205,8 +217,14 @@ def _joint(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Map
     return _with_hook(item, Step(place, plain[-1].task, portions, "shuffled"), value, tasks)
 
 
-def _merged(item: MitigationItem, value: Any, learned: int) -> Step:
-    """Weights between those after a chain and those of an earlier checkpoint."""
+def merged_step(item: MitigationItem, value: Any, learned: int) -> Step:
+    """Weights between those after a chain and those of an earlier checkpoint.
+
+    Args:
+        item: the mitigation.
+        value: of what it varies.
+        learned: steps that were done when the chain had learned the task for the last time.
+    """
     spec = item.spec
     assert isinstance(spec, BetweenSpec)  # noqa: S101 - the mitigation was refused otherwise
     back_to = learned if spec.toward == "trained" else 0

@@ -475,7 +475,7 @@ class Graph:
             "precision": self.precision,
         }
         if step.back_to is not None:
-            start = self.base_keys[base] if step.reads_base else ""
+            start = path[0] if step.reads_base else ""
             operation = Interpolation(path[step.back_to], step.fraction, step.merged_by, step.merge_options, start)
             merge = [operation.merged_by, operation.other_key, operation.fraction]
             payload |= {"merge": merge + ([dict(operation.options), start] if operation.options or start else [])}

@@ -10,6 +10,8 @@ Who = Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "r
 # Those that choose among the groups of a dimension, and those that read scores of the training examples.
 BY_GROUPS: tuple[Who, ...] = ("balanced", "targeted")
 BY_SCORES: tuple[Who, ...] = ("targeted", "hardest", "most_forgotten", "representative")
+# By which the smallest that suffices is recommended.
+VARIED = ("dose", "fraction")
 
 
 # Stands in a chain's name for whatever happened between two checkpoints that exist already; no task can be named so.
@@ -28,6 +30,7 @@ class MitigationRef:
         keep: tasks that should not pay for it.
         dose: fraction of the lost task's training data; None where none of it is taught again by the dose.
         needs_old_data: whether it takes examples of the lost task; a checkpoint from before the loss is none.
+        fraction: of the way to another checkpoint, or of what is merged of it; None where nothing is merged.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class MitigationRef:
     keep: tuple[str, ...]
     dose: float | None = None
     needs_old_data: bool = True
+    fraction: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,11 @@ class Recommendation:
         dose_curve: the kind of mitigation; JSON calls it `ladder`.
         tested: chains of the doses that were tried, smallest first.
         chosen: one of them; empty when no dose tested reaches the target.
-        dose: of the chosen one; NaN without one.
+        dose: of the chosen one, or its fraction; NaN without one.
         target: share of the loss; the whole interval of the recovery has to lie above it.
         margin: of the score; the whole interval of each price has to lie below it.
         reason: why this one, or why none.
+        varied: `dose`, or `fraction` of what is merged.
     """
 
     base: str
@@ -79,6 +84,7 @@ class Recommendation:
     target: float
     margin: float
     reason: str
+    varied: str = "dose"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; no dose is None."""

@@ -100,11 +100,12 @@ def model_card(
         choice: of the doses tested.
         written: chain of the model that the card is of.
         before: name of the model that still knew the task.
-        after: name of the model that was replayed to.
-        recipe: of the replay.
+        after: name of the model that was replayed to, or merged.
+        recipe: of the replay; empty of a merge.
         level: of the intervals.
     """
-    title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
+    how = "replayed" if recipe else "merged back"
+    title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} {how}"
     step = next((row.steps[-1] for row in rows if row.chain == written and row.steps), written)
     parts = ["## Forgetting and mitigation", _made(choice, step, before, after, recipe), _rule(choice, written, rows)]
     results = Results("", rows, level, Limits(choice.target, choice.margin))
@@ -191,19 +192,22 @@ def _score(rows: Sequence[ResultRow], task: str, chain: str) -> ResultRow | None
 
 def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
     fields = ", ".join(f"{name} {value}" for name, value in recipe.items())
+    lost = f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is"
+    if not recipe:
+        return f"{lost} made of both without training: {escape(step)} ({escape(choice.dose_curve)})."
     return (
-        f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is `{after}` after one "
-        f"more stage of training on {escape(step)} ({escape(choice.dose_curve)}; the share is of the task's training "
-        f"data). Recipe: {escape(fields)}."
+        f"{lost} `{after}` after one more stage of training on {escape(step)} ({escape(choice.dose_curve)}; the share "
+        f"is of the task's training data). Recipe: {escape(fields)}."
     )
 
 
 def _rule(choice: Recommendation, written: str, rows: Sequence[ResultRow]) -> str:
     highest = escape(highest_prices(rows, choice.margin))
     limits = (
-        f"Rule: the smallest dose whose recovery lies above {choice.target:.0%} with its whole interval, while the "
-        f"price in every kept task lies below {highest} with its whole interval."
+        f"Rule: the smallest {choice.varied} whose recovery lies above {choice.target:.0%} with its whole interval, "
+        f"while the price in every kept task lies below {highest} with its whole interval."
     )
     if written == choice.chosen:
-        return f"{limits} This dose is {escape(choice.reason)}."
-    return f"{limits} **No dose tested reaches it**; this one has the largest recovery. {escape(choice.reason)}."
+        return f"{limits} This {choice.varied} is {escape(choice.reason)}."
+    none = f"**No {choice.varied} tested reaches it**"
+    return f"{limits} {none}; this one has the largest recovery. {escape(choice.reason)}."

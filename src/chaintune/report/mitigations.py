@@ -9,7 +9,7 @@ import numpy as np
 
 from chaintune.forgetting.mitigated import COSTS, NEEDS_OLD_DATA
 from chaintune.forgetting.recommend import highest_prices, recommend, shortfall
-from chaintune.records import Limits, ResultRow, chain_label
+from chaintune.records import Limits, Recommendation, ResultRow, chain_label
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import (
@@ -102,16 +102,23 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
             *(getattr(choice, name) for name in further),
             choice.task,
             choice.dose_curve,
-            "none" if math.isnan(choice.dose) else f"{choice.dose:.4%}".rstrip("0%").rstrip(".") + "%",
+            _recommended_cell(choice),
             choice.reason,
         )
         for choice in choices
     )
     note = (
-        f"The smallest dose whose recovery lies above {limits.target:.0%} with its whole interval, while every price "
-        f"lies below {highest_prices(rows, limits.margin)} with its whole interval."
+        f"The smallest dose, of merges the smallest fraction, whose recovery lies above {limits.target:.0%} with its "
+        f"whole interval, while every price lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)
+
+
+def _recommended_cell(choice: Recommendation) -> str:
+    if math.isnan(choice.dose):
+        return "none"
+    share = f"{choice.dose:.4%}".rstrip("0%").rstrip(".") + "%"
+    return share if choice.varied == "dose" else f"{choice.varied} {share}"
 
 
 def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:

@@ -458,14 +458,15 @@ def recommendations(choices: Sequence[Recommendation]) -> list[str]:
     for choice in choices:
         lack = choice.reason.partition(": ")[2] if not choice.chosen else ""
         own = lack if "undefined" in lack else choice.dose_curve
-        groups.setdefault((choice.base, choice.variant, choice.task, choice.after, own), []).append(choice)
+        about = (choice.base, choice.variant, choice.task, choice.after, choice.varied, own)
+        groups.setdefault(about, []).append(choice)
     return [
         recommended(alike[0])
         if len(alike) == 1
-        else f"No dose of {listed(choice.dose_curve for choice in alike)} of {task} after {after}"
+        else f"No {varied} of {listed(choice.dose_curve for choice in alike)} of {task} after {after}"
         + (f" ({variant})" if variant else "")
         + f" is recommended: {lack.removeprefix('its ')}."
-        for (_, variant, task, after, lack), alike in groups.items()
+        for (_, variant, task, after, varied, lack), alike in groups.items()
     ]
 
 
@@ -475,8 +476,8 @@ def recommended(choice: Recommendation) -> str:
         f" ({choice.variant})" if choice.variant else ""
     )
     if not choice.chosen:
-        return f"No dose of {what} is recommended: {choice.reason}."
-    return f"Recommended for {what}: a dose of {100 * choice.dose:.4g} %, {choice.reason}."
+        return f"No {choice.varied} of {what} is recommended: {choice.reason}."
+    return f"Recommended for {what}: a {choice.varied} of {100 * choice.dose:.4g} %, {choice.reason}."
 
 
 def _rounding(rows: Sequence[ResultRow], level: float) -> list[str]:

@@ -11,16 +11,18 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
 from chaintune.models.folders import weight_shapes
-from chaintune.plan.branches import Branch, added_stage, resolved
+from chaintune.plan.branches import Branch, added_stage, compared, merged_step, resolved
 from chaintune.plan.graph import Family
-from chaintune.records import Chain, ChainStep, MitigationRef, Task, chain_label
+from chaintune.records import Chain, ChainStep, Recommendation, Task, chain_label, variant_label
 from chaintune.records.mitigations import LATER
 from chaintune.runs.session import Session, prepare
 from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.store.store import Store
 from chaintune.study.mitigations import MitigationItem
 from chaintune.study.study import Study
-from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec
+from chaintune.tuning.mitigations import MITIGATIONS, BetweenSpec, MitigationSpec
+
+_AFTERWARDS = ("after the loss", "between checkpoints")
 
 
 def mitigation_study(
@@ -33,6 +35,7 @@ def mitigation_study(
     settings: Mapping[str, Any],
     overrides: Sequence[str] = (),
     kind: str = "replay",
+    base: str = "",
 ) -> Study:
     """The study that a mitigation of two checkpoints is.
 
@@ -41,15 +44,16 @@ def mitigation_study(
         before: the checkpoint that still knew the task.
         forgotten: task that was lost.
         keep: tasks that should not pay, at least one.
-        fields: of the mitigation, as in a study file: `dose`, `who`, `by`, `recipe` and its own.
-        settings: other keys of a study file, such as `recipe`, `seed`, `precision` or `tasks`.
+        fields: of the mitigation, as in a study file: `dose`, `fraction`, `who`, `by`, `recipe` and its own.
+        settings: other keys of a study file, such as `recipe`, `vary`, `seed`, `precision` or `tasks`.
         overrides: `key=value` with dotted keys.
-        kind: name of the mitigation, one that teaches a dose after the loss.
+        kind: name of the mitigation, one that acts after the loss.
+        base: from which both come, where the mitigation reads it.
 
     Raises:
         ConfigError: an invalid value.
     """
-    _check_kind(kind)
+    _check_kind(kind, before, forgotten, keep)
     if model == before:
         raise ConfigError(f"'{model}' is named as the model before and after, so nothing was lost between them")
     if forgotten in keep:
@@ -59,22 +63,45 @@ def mitigation_study(
     described = dict(settings.get("tasks") or {})
     prompts = [fields["prompts"]] if fields.get("prompts") else []
     mapping = dict(settings) | {
-        "base": [model, before],
+        "base": [model, before, *([base] if base else [])],
         "tasks": {name: described.get(name) for name in (forgotten, *keep, *prompts)},
         "chains": [[forgotten, keep[0]]],
         "mitigations": [{kind: {"task": forgotten, **fields}}],
     }
-    return Study.from_mapping(mapping, overrides, name="mitigate")
+    study = Study.from_mapping(mapping, overrides, name="mitigate")
+    spec = study.mitigations[0].spec
+    if (reads := _reads_base(spec)) and not base:
+        what = "task vectors begin at it" if spec.reads_base else "its weights are mixed in"
+        raise ConfigError(f"mitigation '{kind}' reads the base, as {what}; name the model from which both come")
+    if base and not reads:
+        raise ConfigError(f"base '{base}': mitigation '{kind}' does not read it; leave it out")
+    if dict(study.vary).get("seed"):
+        raise ConfigError("vary.seed: one model is written, so name one seed")
+    return study
 
 
-def _check_kind(kind: str) -> None:
-    """Refuse mitigations that act before the loss has happened, and those that have no dose."""
-    if MITIGATIONS.get(kind).place != "after the loss":
-        kinds = [name for name in MITIGATIONS.names if MITIGATIONS.get(name).place == "after the loss"]
-        raise ConfigError(
-            f"mitigation '{kind}' teaches no dose after a loss that has happened already; name {' or '.join(kinds)}, "
-            "or write a study, which takes every mitigation"
-        )
+def _reads_base(spec: MitigationSpec) -> bool:
+    return isinstance(spec, BetweenSpec) and (spec.reads_base or spec.toward == "base")
+
+
+def _check_kind(kind: str, before: str, forgotten: str, keep: Sequence[str]) -> None:
+    """Refuse mitigations that act before the loss has happened."""
+    place = MITIGATIONS.get(kind).place
+    if place in _AFTERWARDS:
+        return
+    kinds = [name for name in MITIGATIONS.names if MITIGATIONS.get(name).place in _AFTERWARDS]
+    if place == "instead of the chain":
+        why = "teaches the tasks at once in the place of two stages, and both were trained"
+        chain, item = f"[[{', '.join((forgotten, *keep[:1]))}]]", f"{{task: {forgotten}}}"
+        instead = f"a study of the model before '{forgotten}' was learned with 'chains: {chain}'"
+    else:
+        why = "acts while the stage that causes the loss is trained, and that has happened already"
+        chain, item = f"[[{', '.join(keep[:1])}]]", f"{{task: {forgotten}, untaught: true}}"
+        instead = f"a study with 'base: {before}', 'chains: {chain}'"
+    raise ConfigError(
+        f"mitigation '{kind}' {why}; name {', '.join(kinds[:-1])} or {kinds[-1]}, or train it again under the "
+        f"mitigation: {instead} and 'mitigations: [{{{kind}: {item}}}]'"
+    )
 
 
 def prepare_mitigation(
@@ -85,7 +112,7 @@ def prepare_mitigation(
     trust_remote_code: bool = False,
     serving: Serving = AS_USUAL,
 ) -> Session:
-    """Everything that a mitigation needs, read once; its plan trains replays only.
+    """Everything that a mitigation needs, read once; its plan makes nothing but what comes after the loss.
 
     Args:
         study: from `mitigation_study`.
@@ -101,25 +128,44 @@ def prepare_mitigation(
     """
     how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "serving": serving}
     session = prepare(study, store, **how, families=partial(_families, keep))
-    after, before = (session.bases[name] for name in study.bases)
+    after, before, *base = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
+    for one in base:
+        _check_pair(one, before)
     return session
 
 
-def write_model(session: Session, chain: str, folder: Path, *, card: str) -> None:
+def recipe_of(session: Session, choice: Recommendation) -> dict[str, Any]:
+    """The fields of the recipe by which the lost task was taught again; none of a merge.
+
+    Args:
+        session: that was run.
+        choice: that counts.
+    """
+    study = session.study
+    if isinstance(study.mitigations[0].spec, BetweenSpec):
+        return {}
+    variant = next(one for one in study.variants() if variant_label(one.labels) == choice.variant)
+    recipe = study.recipe_of(choice.task, variant, study.mitigations[0].spec.recipe)
+    return {name: value for name, value in recipe.content().items() if value is not None}
+
+
+def write_model(session: Session, chain: str, folder: Path, *, variant: str = "", card: str) -> None:
     """Write the model at the end of a chain into a folder, whole, an adapter folded in.
 
     Args:
         session: that was run.
         chain: its name in the results.
         folder: made where it is missing.
+        variant: of the recipe, as results have it.
         card: text of its README.
 
     Raises:
         ModelError: the checkpoint is not in the store.
         StoreError: the disk is full, or the folder cannot be written; what was there before is still there.
     """
-    node = next(node for node in session.plan.stages if chain_label(node.chain) == chain)
+    nodes = [node for node in session.plan.stages if chain_label(node.chain) == chain]
+    node = next((node for node in nodes if variant_label(node.variant) == variant), nodes[0])
     entry = session.store.get(node.kind, node.key)
     if entry is None:
         raise ModelError(
@@ -146,25 +192,30 @@ def write_model(session: Session, chain: str, folder: Path, *, card: str) -> Non
 def _families(
     keep: Sequence[str], study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]
 ) -> list[Family]:
-    """Both checkpoints, which exist, and every replay of the later one.
+    """The checkpoints that exist, and every dose taught to the later one or fraction merged into it.
 
     Raises:
         ConfigError: a dose holds no example; a dimension that the task has not.
     """
     item = resolved(study.mitigations[0], tasks)
-    (after, before), (variant,) = study.bases, study.variants()
-    existing = {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
+    after, before, *base = study.bases
+    existing: dict[Chain, str] = {(): base_keys[base[0]]} if base else {}
+    existing |= {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
     priced = tuple(task for task in dict.fromkeys(keep) if tasks[task].test)
-    return [Family(after, variant, existing, list(_replays(item, priced, tasks)))]
+    # A step looks back to the checkpoints that exist: the base where it does, and the one that had learned the task.
+    branches = list(_branches(item, priced, tasks, learned=len(base)))
+    return [Family(after, variant, existing, branches) for variant in study.variants()]
 
 
-def _replays(item: MitigationItem, keep: tuple[str, ...], tasks: Mapping[str, Task]) -> Iterator[Branch]:
-    spec = item.spec
-    for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        if spec.is_nothing(dose):
+def _branches(
+    item: MitigationItem, keep: tuple[str, ...], tasks: Mapping[str, Task], *, learned: int
+) -> Iterator[Branch]:
+    for _, value in item.spec.settings:
+        if item.spec.is_nothing(value):
             continue
-        mitigated = MitigationRef(item.kind, item.dose_curve, item.task, _chain(item), keep, dose, spec.needs_old_data)
-        yield Branch((added_stage(item, dose, tasks),), mitigated, start=_chain(item))
+        merges = isinstance(item.spec, BetweenSpec)
+        step = merged_step(item, value, learned) if merges else added_stage(item, value, tasks)
+        yield Branch((step,), compared(item, _chain(item), keep, value), start=_chain(item))
 
 
 def _chain(item: MitigationItem) -> Chain:

@@ -103,6 +103,18 @@ def test_the_margin_that_a_kept_task_names_is_told() -> None:
     assert "price in every kept task lies below 3 points in c0, 0.05 nats in c1 with its whole interval" in card
 
 
+def test_of_merges_the_smallest_fraction_is_recommended() -> None:
+    small, large = (
+        [replace(one, metric=one.metric.replace("dose", "fraction")) for one in measured(share, ENOUGH, CHEAP)]
+        for share in (0.25, 0.5)
+    )
+    choice = only([*large, *small])
+    assert (choice.dose, choice.varied) == (0.25, "fraction")
+    assert choice.reason.startswith("the smallest fraction tested")
+    (line,) = next(t for t in mitigation_tables(Results("t", small, 0.95)) if t.title == "Recommended doses").rows
+    assert line[3] == "fraction 25%"
+
+
 def test_a_gain_in_a_kept_task_is_no_price() -> None:
     assert only(measured(0.05, ENOUGH, (-0.2, -0.1))).chosen
 
