@@ -54,18 +54,22 @@ def options(pair: Pair, out: Path, **changed: Any) -> dict[str, Any]:
 
 
 def test_merges_are_swept_without_training(smoke: Smoke, pair: Pair, tmp_path: Path, capsys: Any) -> None:
+    """The whole of what is merged, at density 1, is the checkpoint that still knew the task."""
     data = [f"tasks.{name}.{key}={value}" for name, spec in pair.tasks.items() for key, value in spec.items()]
     sets = [part for text in [*data, "precision=fp32", "resamples=200"] for part in ("--set", text)]
     with pytest.raises(SystemExit) as ended:
         main([
             "mitigate", pair.after, "--before", pair.before, "--base", str(smoke.folder / "model"), "--forgotten",
-            "balls", "--keep", "boxes", "--kind", "merge_back", "--mitigation.fraction", "0.5,1", "--target", "0.01",
-            "--margin", "1", "--out", str(tmp_path), "--store", str(tmp_path / "store"), "--json", *sets,
+            "balls", "--keep", "boxes", "--kind", "merge_back", "--mitigation.fraction", "0.5,1", "--mitigation.method",
+            "ties", "--mitigation.density", "1", "--target", "0.01", "--margin", "1", "--out", str(tmp_path), "--store",
+            str(tmp_path / "store"), "--json", *sets,
         ])  # fmt: skip
     assert ended.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["choice"]["varied"] == "fraction"
-    assert told["choice"]["tested"] == [f"balls>(later)>{share}% of balls merged back" for share in (50, 100)]
+    assert told["choice"]["tested"] == [
+        f"balls>(later)>{share}% of balls merged back ties at density 1" for share in (50, 100)
+    ]
     assert told["choice"]["dose"] in (0.5, 1)
     card = (Path(told["model"]) / "README.md").read_text(encoding="utf-8")
     assert "without training" in card
