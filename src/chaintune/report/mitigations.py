@@ -107,9 +107,11 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
         )
         for choice in choices
     )
+    merges = any(choice.varied == "fraction" for choice in choices)
+    smallest = "dose, of merges the smallest fraction," if merges else "dose"
     note = (
-        f"The smallest dose, of merges the smallest fraction, whose recovery lies above {limits.target:.0%} with its "
-        f"whole interval, while every price lies below {highest_prices(rows, limits.margin)} with its whole interval."
+        f"The smallest {smallest} whose recovery lies above {limits.target:.0%} with its whole interval, while every "
+        f"price lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)
 
