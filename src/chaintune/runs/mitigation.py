@@ -70,9 +70,8 @@ def mitigation_study(
     }
     study = Study.from_mapping(mapping, overrides, name="mitigate")
     spec = study.mitigations[0].spec
-    if (reads := _reads_base(spec)) and not base:
-        what = "task vectors begin at it" if spec.reads_base else "its weights are mixed in"
-        raise ConfigError(f"mitigation '{kind}' reads the base, as {what}; name the model from which both come")
+    if (reads := _why_base(spec)) and not base:
+        raise ConfigError(f"mitigation '{kind}' reads the base, as {reads}; name the model from which both come")
     if base and not reads:
         raise ConfigError(f"base '{base}': mitigation '{kind}' does not read it; leave it out")
     if dict(study.vary).get("seed"):
@@ -80,8 +79,13 @@ def mitigation_study(
     return study
 
 
-def _reads_base(spec: MitigationSpec) -> bool:
-    return isinstance(spec, BetweenSpec) and (spec.reads_base or spec.toward == "base")
+def _why_base(spec: MitigationSpec) -> str:
+    """Why a mitigation reads the base; empty where it does not."""
+    if not isinstance(spec, BetweenSpec):
+        return ""
+    if spec.reads_base:
+        return "task vectors begin at it"
+    return "its weights are mixed in" if spec.toward == "base" else ""
 
 
 def _check_kind(kind: str, before: str, forgotten: str, keep: Sequence[str]) -> None:
