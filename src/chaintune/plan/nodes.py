@@ -162,7 +162,7 @@ class _Node:
 
     @property
     def checkpoint_title(self) -> str:
-        """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
+        """For people: `bbq>csqa, lora lr=1e-3, seed 1`."""
         parts = (chain_label(self.chain), variant_label(self.variant), f"seed {self.seed}")
         return ", ".join(filter(None, parts))
 
@@ -292,7 +292,7 @@ class StageNode(_Node):
 
     @property
     def title(self) -> str:
-        """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
+        """For people: `bbq>csqa, lora lr=1e-3, seed 1`."""
         return self.checkpoint_title
 
     @property

@@ -115,7 +115,7 @@ def test_every_state_has_a_mark_and_a_word(tmp_path: Path) -> None:
 
 def test_knobs_and_seeds_stand_where_they_set_apart() -> None:
     labels = [row.label for row in RunGraph(make_plan(make_study("ab", **LARGE))).rows()]
-    assert labels[:3] == ["tiny", "a, learning_rate=0.0001, seed 0", "b"]
+    assert labels[:3] == ["tiny", "a, lr=1e-4, seed 0", "b"]
     assert len({label for label in labels if label.startswith("a, ")}) == 4
 
 
