@@ -9,7 +9,7 @@ from chaintune.errors import ConfigError, DataError, StoreError, nearest, requir
 from chaintune.files.reading import read_json
 from chaintune.records import ALL_SEEDS, Audit, Recommendation, ResultRow, Scores, rows_to_polars
 from chaintune.records.amounts import USUAL_MARGIN
-from chaintune.records.checkpoint import BASE
+from chaintune.records.checkpoint import BASE, named_variant
 from chaintune.scoring.score_files import indexed_scores
 from chaintune.shown import Shown
 from chaintune.stats import Adjustment, Reference
@@ -180,19 +180,28 @@ def chosen_checkpoint(
     if not left:
         raise ConfigError(f"checkpoint '{chain}': {nearest(label, [one.chain for one in known])}")
     for what, named in (("base", base), ("variant", variant), ("seed", None if seed is None else str(seed))):
-        names = list(dict.fromkeys(str(getattr(one, what)) for one in left))
-        meant = names if named is None else [name for name in names if name == named]
-        if not meant and what != "seed":
-            meant = [name for name in names if str(named).casefold() in name.casefold()]
-        if not meant:
-            raise ConfigError(f"checkpoint '{chain}': {what} '{named}' is none of it; {nearest(named, names)}")
-        left = [one for one in left if getattr(one, what) in meant]
-        if len(meant) > 1 and len({one.key for one in left}) > 1:
+        keys: dict[str, set[str]] = {}
+        for one in left:
+            keys.setdefault(getattr(one, what), set()).add(one.key)
+        meant = list(keys) if named is None else [_meant(chain, what, named, list(keys))]
+        if len({frozenset(keys[name]) for name in meant}) > 1:
             raise ConfigError(
                 f"checkpoint '{chain}': there are several; name one by its {what} (--{what}, in Python {what}=): "
                 f"{'; '.join(meant)}"
             )
+        left = [one for one in left if getattr(one, what) == meant[0]]
     return left[0]
+
+
+def _meant(chain: str, what: str, named: str, names: Sequence[str]) -> str:
+    """The one name that is meant, of a base or a variant also by a part that no other has."""
+    if what == "variant":
+        return named_variant(named, names)
+    exact = [name for name in names if name == named]
+    meant = exact or [name for name in names if what == "base" and named in name]
+    if len(meant) != 1:
+        raise ConfigError(f"checkpoint '{chain}': {what} '{named}' is none of it; {nearest(named, names)}")
+    return meant[0]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,6 +17,7 @@ from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.orders import PredictedOrders
 from chaintune.report import folder as report_folder
 from chaintune.report import shown as report_shown
+from chaintune.results import StudyCheckpoint, chosen_checkpoint
 from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
 from tests import run_folders
@@ -115,7 +116,7 @@ def test_a_checkpoint_by_its_chain(results: chaintune.StudyResults, run: Path) -
         "c>s, seed 0",
     }
     last = results.checkpoint("s > c", seed=0)
-    assert last == results.checkpoint("s>c", base="m", variant="")
+    assert last == results.checkpoint("s>c", base="m")
     assert set(last.tasks) == {"s", "c"}
     stored = chaintune.Scores.read(run / "scores" / "s-c.on-s.parquet")
     assert last.scores("s").table.equals(stored.table)
@@ -125,6 +126,25 @@ def test_a_checkpoint_by_its_chain(results: chaintune.StudyResults, run: Path) -
         results.checkpoint("s>c", seed=1)
     with pytest.raises(ConfigError, match="checkpoint 's>c, seed 0': no scores on 't'; valid: s, c"):
         last.scores("t")
+
+
+def test_names_that_lead_to_the_same_weights_are_no_ambiguity() -> None:
+    def one(variant: str, seed: str, key: str, base: str = "m") -> StudyCheckpoint:
+        return StudyCheckpoint(base, "s", variant, seed, key, Path())
+
+    shared = [one(variant, seed, f"key{seed}") for variant in ("lora lr=1e-3", "full") for seed in "01"]
+    assert chosen_checkpoint(shared, "s", seed=1).key == "key1"
+    with pytest.raises(ConfigError, match=r"name one by its seed \(--seed, in Python seed=\): 0; 1"):
+        chosen_checkpoint(shared, "s")
+    apart = [one("lora lr=1e-3", "0", "a"), one("full", "0", "b"), one("full", "0", "c", base="other")]
+    assert chosen_checkpoint(apart, "s", base="m", variant="lora").key == "a"
+    assert chosen_checkpoint(apart, "s", base="oth").key == "c"
+    with pytest.raises(ConfigError, match="name one by its base"):
+        chosen_checkpoint(apart, "s")
+    with pytest.raises(ConfigError, match="name one by its variant .*: lora lr=1e-3; full"):
+        chosen_checkpoint(apart, "s", base="m")
+    with pytest.raises(ConfigError, match="variant 'dora': "):
+        chosen_checkpoint(apart, "s", base="m", variant="dora")
 
 
 def test_any_two_checkpoints_are_compared(results: chaintune.StudyResults) -> None:
