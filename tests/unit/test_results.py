@@ -141,7 +141,7 @@ def test_names_that_lead_to_the_same_weights_are_no_ambiguity() -> None:
     assert chosen_checkpoint(apart, "s", base="oth").key == "c"
     with pytest.raises(ConfigError, match="name one by its base"):
         chosen_checkpoint(apart, "s")
-    with pytest.raises(ConfigError, match="name one by its variant .*: lora lr=1e-3; full"):
+    with pytest.raises(ConfigError, match=r"name one by its variant .*: lora lr=1e-3; full"):
         chosen_checkpoint(apart, "s", base="m")
     with pytest.raises(ConfigError, match="variant 'dora': "):
         chosen_checkpoint(apart, "s", base="m", variant="dora")
