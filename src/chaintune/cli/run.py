@@ -64,18 +64,14 @@ def run(
 
 def _weights(plan: "Plan", store: "Store", folder: Path) -> str:
     """Which checkpoints are kept, where, and what keeps others."""
-    from chaintune.records import chain_label
-    from chaintune.store.store import hidden
+    from chaintune.store.store import default_address, hidden
 
     kept = {node.key: entry for node in plan.stages if (entry := store.peek("stage", node.key))}
     if not kept:
-        return (
-            f"no weights are kept (keep: {plan.keep}); keep: final in the study file keeps those at the ends of chains"
-        )
-    last = next(node for node in reversed(plan.stages) if node.key in kept)
+        return f"no weights are kept (keep: {plan.keep}); keep: final in the study file keeps the ends of chains"
     size, ends = size_shown(sum(entry.size_bytes for entry in kept.values())), len(plan.final_keys)
     fewer = f"; keep: final would keep {ends} of them" if plan.keep == "all" and ends < len(kept) else ""
-    return (
-        f"weights of {number_of(len(kept), 'checkpoint')} lie in {hidden(store.address)}, {size}{fewer}: "
-        f'chaintune store path "{chain_label(last.chain)}" --run {folder}'
-    )
+    place, usual = store.address, default_address()
+    named = "" if place in (usual, str(Path(usual).absolute())) else f" --store {hidden(place)}"
+    lie = f"weights of {number_of(len(kept), 'checkpoint')} lie in {hidden(place)}, {size}{fewer}"
+    return f"{lie}: chaintune store ls --run {folder}{named}"
