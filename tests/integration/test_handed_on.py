@@ -86,7 +86,7 @@ def test_a_checkpoint_is_a_model_with_its_scores(results: chaintune.StudyResults
     assert not torch.equal(logits(model, tokenizer), logits(base, tokenizer))
     assert results.checkpoint("base").path.name == "model"
     assert len(results.checkpoint("balls", variant="full").scores("balls")) == 16
-    with pytest.raises(ConfigError, match="variant 'dora': valid: "):
+    with pytest.raises(ConfigError, match="variant 'dora': did you mean 'lora'"):
         results.checkpoint("balls", variant="dora")
 
 
