@@ -134,7 +134,7 @@ def test_status_of_a_finished_run(place: Place, ran: Program) -> None:
 def test_report_is_written_anew(place: Place, ran: Program) -> None:
     written = (place.folder / "out" / "report.md").read_text()
     (place.folder / "out" / "report.md").unlink()
-    assert place.call("report", "out").stdout == written
+    assert place.call("report", "out", "--format", "md").stdout == written
     assert (place.folder / "out" / "report.md").read_text() == written
     assert json.loads(place.call("report", "out", "--format", "json").stdout)["study"] == "smoke"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from chaintune.cli.options import Tables
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 from chaintune.files.atomic import write_bytes
@@ -135,6 +136,7 @@ class OutputFlags:
         ),
     ] = None
     form: Annotated[Literal["text", "md", "json"], typer.Option("--format", help="What to print.")] = "text"
+    tables: Tables = "few"
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too; needs --policy.")] = None
 
     def read_policy(self) -> "Policy | None":
@@ -170,7 +172,7 @@ def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None",
         from chaintune.report.gate import junit_xml
 
         write_text(output.junit, junit_xml(gate))
-    _show(comparisons, gate, output.form)
+    _show(comparisons, gate, output)
     return EXIT_CODES[gate.answer] if gate else 0
 
 
@@ -199,26 +201,18 @@ def write_text(path: Path, text: str) -> None:
         write_bytes(path, text.encode())
 
 
-def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -> None:
+def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags) -> None:
     from chaintune.report.markdown import markdown
     from chaintune.report.results import Results
 
     results = Results.of(comparisons, gate)
-    if form == "json":
+    if output.form == "json":
         from chaintune.report.comparison import comparison_json
 
         echo(comparison_json(comparisons, gate.to_dict() if gate else None))
-    elif form == "md":
+    elif output.form == "md":
         echo(markdown(results), nl=False)
     else:
-        from chaintune.cli.display import print_tables
-        from chaintune.report.gate import gate_sentence, gate_table
-        from chaintune.report.tables import result_tables
-        from chaintune.report.words import summary
+        from chaintune.cli.display import print_results
 
-        for part in results.parts:
-            echo(summary(part) + "\n")
-            print_tables(result_tables(part))
-        if gate:
-            print_tables([gate_table(gate)])
-            echo(gate_sentence(gate))
+        print_results(results, output.tables)

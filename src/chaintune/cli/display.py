@@ -2,60 +2,80 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
+from textwrap import fill
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from chaintune.cli.amounts import doing, duration, rate_of
-from chaintune.cli.output import printing
+from chaintune.cli.output import echo, printing
 from chaintune.errors import message, visible
-from chaintune.report.tables import Table
+from chaintune.report.cells import Table
+from chaintune.report.gate import gate_sentence, gate_table
+from chaintune.report.layout import table_lines
+from chaintune.report.printed import TableChoice, printout
 
 if TYPE_CHECKING:
     from chaintune.cli.live import LiveView
     from chaintune.execution.events import Event
     from chaintune.execution.events import Progress as NodeProgress
     from chaintune.plan.plan import Plan
+    from chaintune.report.results import Results
 
 _SECONDS_BETWEEN_LINES = 30.0
 _PLAIN_WIDTH = 118
-_LONGEST_WORD = 10
 _DONE = {"made": "done", "reused": "already there", "failed": "FAILED", "skipped": "skipped"}
 
 
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
     """Print tables to stdout, one under the other."""
-    console = console or Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console = console or _stdout()
     with printing():
-        for table in tables:
+        for table, after in zip_longest(tables, tables[1:]):
             console.print(Text(visible(table.title), style="bold"))
-            console.print(_rich(table))
-            if table.note:
+            for line in table_lines(table, console.width):
+                console.print(Text(line), soft_wrap=True)
+            if table.note and not (after and after.note == table.note):
                 console.print(Text(visible(table.note), style="dim"))
             console.print()
 
 
-def _rich(table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(table.header):
-        # The numbers in a variant's name stay whole.
-        words = (word for row in table.rows for word in row[place].split() if name == "variant" and "=" in word)
-        least = min(max(map(len, words), default=0), _LONGEST_WORD) or None
-        shown.add_column(_cell(name), overflow="fold", no_wrap=name == "verdict", min_width=least)
-    for row in table.rows:
-        shown.add_row(*map(_cell, row))
-    return shown
+def print_results(results: "Results", tables: TableChoice, where: str = "") -> None:
+    """Print the tables that are chosen and what they say: of a study the sentences last, of comparisons first.
+
+    Args:
+        results: of the study, or of comparisons.
+        tables: which are printed.
+        where: all stand, if somewhere.
+    """
+    for part in results.parts:
+        shown = printout(part, tables)
+        texts = [*shown.texts, *shown.closing]
+        if part.comparisons:
+            print_texts([*texts, shown.others_line(where), "\n"])
+        print_tables(shown.tables)
+        if not part.comparisons:
+            print_texts([shown.others_line(where), *texts])
+    if results.gate:
+        print_tables([gate_table(results.gate)])
+        print_texts([gate_sentence(results.gate)])
 
 
-def _cell(text: str) -> Text:
-    """Text, not markup, as it comes from data; where a long one is folded, any two colons may begin a line."""
-    return Text(visible(text).replace("::", "\\u003a:"))
+def print_texts(texts: Iterable[str]) -> None:
+    """Print paragraphs to stdout, an empty line between two: in lines of words on a terminal, else each as one line."""
+    wide = _stdout().width if sys.stdout.isatty() else None
+    shown = [fill(text, wide, break_long_words=False, break_on_hyphens=False) if wide else text for text in texts]
+    if any(shown):
+        echo("\n\n".join(filter(None, shown)))
+
+
+def _stdout() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
+from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags, Tables
 from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile
 from chaintune.errors import ConfigError
@@ -74,6 +74,7 @@ def mitigate(
     max_store: MaxStore = "",
     overrides: Overrides = None,
     as_json: AsJson = False,
+    tables: Tables = "few",
 ) -> int:
     """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest that suffices.
 
@@ -84,9 +85,10 @@ def mitigate(
     such as tasks.bbq.train="30 per category".
     """
     from chaintune.api import mitigate as run
-    from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.cli.display import RunDisplay, print_tables, print_texts
     from chaintune.records import Limits
     from chaintune.report.mitigations import mitigation_tables
+    from chaintune.report.printed import chosen
     from chaintune.report.results import Results
     from chaintune.study.task_spec import suite_settings
 
@@ -117,7 +119,9 @@ def mitigate(
         echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
     else:
         made, limits = mitigations.results, Limits(dose_flags.target, dose_flags.margin)
-        print_tables(mitigation_tables(Results("", made.rows, made.level, limits)))
+        shown = chosen(mitigation_tables(Results("", made.rows, made.level, limits)), tables)
+        print_tables(shown.tables)
+        print_texts([shown.others_line(f"{out}/report.html"), ""])
         echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")
         model_folder = mitigations.model
         wrote = f"{mitigations.written} is written to {model_folder}" if model_folder else "no model is written"

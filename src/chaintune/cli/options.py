@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -42,6 +42,10 @@ Overrides = Annotated[
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Override a key of the study file, e.g. recipe.learning_rate=1e-4."
     ),
+]
+Tables = Annotated[
+    Literal["few", "all", "none"],
+    typer.Option("--tables", help="Which tables are printed: the first ones, all, or none beside the sentences."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RemoteCode = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from chaintune.cli.options import Tables
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 
@@ -25,13 +26,15 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        Literal["md", "html", "json"], typer.Option("--format", help="What to print; of html, where the page is.")
-    ] = "md",
+        Literal["text", "md", "html", "json"],
+        typer.Option("--format", help="What to print: what a run says at its end, report.md, where the page is, JSON."),
+    ] = "text",
     variant: Annotated[
         str | None, typer.Option(help="Of a study with variants: the one to report alone, by part of its name.")
     ] = None,
+    tables: Tables = "few",
 ) -> None:
-    """Write DIR/report.md, DIR/report.html and DIR/figures/ anew from the results in DIR, and print the report.
+    """Write DIR/report.md, DIR/report.html and DIR/figures/ anew from the results in DIR, and print what they say.
 
     Several runs of one study that differ in seed are joined into the results that one run with all of their seeds would
     have had, from their folders alone: so seeds can be computed on several machines, or one in a sitting.
@@ -50,10 +53,10 @@ def report(
         name = read_provenance(folder)["study"]
         folder = out or Path("runs") / f"{name}-joined"
         join(folders, folder, command=["chaintune", *sys.argv[1:]])
+    from chaintune.report.folder import read_results, tasks_of, write_report
+
     page = folder / "report.html"
     if variant is not None:
-        from chaintune.report.folder import read_results, tasks_of, write_report
-
         results = read_results(folder).of_variant(variant)
         write_report(folder, tasks_of(folder), results=results)
         variant = results.variant
@@ -61,9 +64,15 @@ def report(
         loaded = load(folder)
         if not isinstance(loaded, Shown):
             raise ConfigError(f"{folder}: scores of one model have no report; compare them with those of another one")
-        page = loaded.report(folder)
+        page, results = loaded.report(folder), read_results(folder)
     if form == "html":
         echo(str(page))
+        return
+    if form == "text":
+        from chaintune.cli.display import print_results
+
+        echo(f"{results.title}\n")
+        print_results(results, tables, str(page))
         return
     plain = next((name for name in ("results.json", "comparison.json") if (folder / name).is_file()), "")
     if form == "json" and not plain:

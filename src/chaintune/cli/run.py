@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chaintune.cli.amounts import read_size, size_shown
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import MaxStore, Out, Overrides, RunFlags, StudyFile
+from chaintune.cli.options import MaxStore, Out, Overrides, RunFlags, StudyFile, Tables
 from chaintune.cli.output import echo
 from chaintune.errors import number_of
 
@@ -23,6 +23,7 @@ def run(
     out: Out = None,
     overrides: Overrides = None,
     max_store: MaxStore = "",
+    tables: Tables = "few",
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
 
@@ -36,11 +37,8 @@ def run(
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
-    from chaintune.cli.display import print_tables  # what is wrong with the file is said before all this is loaded
-    from chaintune.report.closing import closing
+    from chaintune.cli.display import print_results  # what is wrong with the file is said before all this is loaded
     from chaintune.report.folder import read_results, write_report
-    from chaintune.report.tables import result_tables
-    from chaintune.report.words import summary
     from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
 
@@ -50,10 +48,7 @@ def run(
     results = session.run(folder, run_flags.options(most), command=["chaintune", *sys.argv[1:]])
     report = read_results(folder)
     write_report(folder, session.tasks, results=report)
-    print_tables(result_tables(report, main=True))
-    echo(summary(report))
-    for sentence in closing(report):
-        echo(f"\n{sentence}")
+    print_results(report, tables, f"{folder}/report.html")
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
     echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     echo(_weights(session.plan, session.store, folder))

@@ -25,12 +25,14 @@ class Table:
         note: one sentence on how to read it; may be empty.
         header: a name for each column.
         rows: as many cells each.
+        first: whether it is printed where most tables are only named.
     """
 
     title: str
     note: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    first: bool = False
 
 
 def side_by_side(tables: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
@@ -57,6 +59,7 @@ def _joined(tables: Sequence[tuple[tuple[str, str], Table]]) -> Table:
         " ".join(_notes([(pair, table.note) for pair, table in tables])),
         (first, "from", "to", *others),
         tuple((row[first], *pair, *(row.get(name, "") for name in others)) for pair, row in lines),
+        first=every[0].first,
     )
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from chaintune.records import ResultRow
 from chaintune.records.examples import LABEL
 from chaintune.records.results import VARIANT_METRICS
-from chaintune.report.group_words import group_differences
 from chaintune.report.results import Results
-from chaintune.report.words import order_sentence, recovery_text, reference_text
+from chaintune.report.words import group_sentences, order_sentence, recovery_text
 
 
 def closing(results: Results) -> list[str]:
@@ -41,20 +40,7 @@ def _groups(rows: Sequence[ResultRow], results: Results) -> str:
     firsts = {task: next(row.dimension for row in apart if row.task == task) for task in {row.task for row in apart}}
     apart = [row for row in apart if row.dimension == firsts[row.task]]
     if len({row.key for row in apart}) == 1:
-        first = apart[0]
-        limits = {
-            row.group: row.estimate.value
-            for row in rows
-            if row.metric == "detectable_biased_forgetting" and (row.key, row.dimension) == (first.key, first.dimension)
-        }
-        sentences = group_differences(
-            first.dimension,
-            {row.group: row.estimate for row in apart},
-            limits,
-            reference_text(first.bf_reference),
-            level=results.level,
-            unit=first.unit,
-        )
+        sentences = group_sentences(apart, apart[0].dimension, rows, level=results.level)
         return f"Groups: {sentences[0]}"
     more, less = _sides(apart, results.level)
     text = (

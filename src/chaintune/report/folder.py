@@ -87,6 +87,8 @@ def read_results(folder: Path, rows: Sequence[ResultRow] | None = None) -> Resul
     provenance = read_provenance(folder)
     limits, level = _limits(folder / "results.json")
     title = f"Forgetting in the study {provenance['study']}"
+    sized = {name: task["by"] for name, task in provenance["tasks"].items() if "by" in task}
+    rows = sorted(rows, key=lambda row: bool(row.dimension) and row.dimension != sized.get(row.task, row.dimension))
     return Results(title, rows, level, limits, provenance=provenance, folder=folder)
 
 
@@ -105,6 +107,7 @@ def read_provenance(folder: Path) -> Mapping[str, Any]:
         run = {"seeds": list, "command": [str], "written_at": str, "platform": str}
         check_shape(provenance.get("joined", []), [run], "'joined'")
         check_shape(provenance.get("recipe", {}), {"*": str}, "'recipe'")
+        check_shape([task.get("by", "") for task in provenance["tasks"].values()], [str], "'by'")
         check_shape(provenance.get("variants", {}), {"*": {"*": str}}, "'variants'")
         check_shape(provenance.get("external", {}), {"*": EXTERNAL}, "'external'")
         return provenance

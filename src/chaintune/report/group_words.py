@@ -26,6 +26,7 @@ def group_differences(
     best: Mapping[str, float] | None = None,
     prospects: Mapping[str, Mapping[str, float]] | None = None,
     incomplete: bool = False,
+    brief: bool = False,
 ) -> list[str]:
     """Sentences on the groups that lost more or less than the reference, and on what was detectable of the others.
 
@@ -39,6 +40,7 @@ def group_differences(
         best: the pooled estimate of the biased forgetting of groups that have one.
         prospects: rows of power of each group, by their metric; none where they are not known.
         incomplete: whether scores are missing, for want of which more may be open than for want of examples.
+        brief: without what could have been shown.
     """
     clear = [(e, name) for name, e in groups.items() if e.is_shown(level)]
     unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
@@ -61,7 +63,7 @@ def group_differences(
         also = "other " if clear else ""
         of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
         seen = [(groups[name], limits.get(name, math.nan)) for name in others]
-        could = _could_show(seen, [(prospects or {}).get(name, {}) for name in others], unit)
+        could = "" if brief else _could_show(seen, [(prospects or {}).get(name, {}) for name in others], unit)
         could = " that holds whatever the missing scores are" if incomplete else could
         parts.append(f"No difference is shown for {of} of {dimension}{could}.")
     if unknown:

@@ -89,7 +89,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         *names, "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
         "extra tokens", "extra seconds", "needs old data", "reaches",
     )  # fmt: skip
-    return Table("Mitigations", note, header, tuple(lines))
+    return Table("Mitigations", note, header, tuple(lines), first=True)
 
 
 def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:

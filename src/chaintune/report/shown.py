@@ -13,17 +13,16 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.orders import PredictedOrders
 from chaintune.records import Audit, Comparison, Figure, Scores, Series
 from chaintune.report.cells import Table
-from chaintune.report.closing import closing
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
 from chaintune.report.gate import gate_sentence
+from chaintune.report.layout import table_lines
 from chaintune.report.markdown import markdown
 from chaintune.report.orders import order_tables, order_words
 from chaintune.report.page import Step, render, results_page, step_name
+from chaintune.report.printed import printout
 from chaintune.report.results import Results
 from chaintune.report.scored import scored_rows, scored_tables
-from chaintune.report.tables import result_tables
-from chaintune.report.words import paragraphs
 from chaintune.results import Mitigations, StudyResults
 
 _MOST_TEXTS, _MOST_TABLES, _WIDTH = 6, 4, 110
@@ -83,7 +82,7 @@ class Presented:
         """In words and aligned columns, with what else there is."""
         left = len(self.texts) - _MOST_TEXTS
         more = [f"{left} more paragraphs are in the report."] if left > 0 else []
-        tables = ["\n".join(_aligned(table)) for table in self.tables]
+        tables = ["\n".join([table.title, *table_lines(table, _WIDTH)]) for table in self.tables]
         texts = [fill(text, _WIDTH, break_long_words=False) for text in (*self.texts[:_MOST_TEXTS], *more)]
         parts = [self.title, *texts, *tables, f"({_MORE})" if self.results else ""]
         return visible("\n\n".join(filter(None, parts)))
@@ -172,24 +171,10 @@ def compared_steps(value: Audit | Series) -> Iterator[Step]:
 
 def _of_results(results: Results, *, first: str = "", steps: Sequence[Step] = ()) -> Presented:
     gate = [gate_sentence(results.gate)] if results.gate else []
-    texts = [] if results.comparisons else closing(results)
-    texts += [paragraph.text for part in results.parts for paragraph in paragraphs(part)]
-    tables = [table for part in results.parts for table in _first(result_tables(part, main=True))]
+    parts = [printout(part) for part in results.parts]
+    texts = [text for part in parts for text in (*part.closing, *part.texts)]
+    tables = [table for part in parts for table in part.tables]
     return Presented(results.title, [*filter(None, [first]), *gate, *texts], tables[:_MOST_TABLES], results, steps)
-
-
-def _first(tables: Sequence[Table]) -> list[Table]:
-    """The first table, and the first one of groups."""
-    return [*tables[:1], *[table for table in tables[1:] if "biased forgetting" in table.header][:1]]
-
-
-def _aligned(table: Table) -> Iterator[str]:
-    """The lines of a table, its columns padded."""
-    lines = [table.header, *table.rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(table.header))]
-    yield table.title
-    for line in lines:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _html(table: Table) -> str:

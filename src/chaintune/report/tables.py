@@ -60,6 +60,7 @@ from chaintune.report.variants import against_first_table, variants_table
 __all__ = ["Table", "result_tables"]
 
 _MOST_LISTED = 15
+_MOST_DIMENSIONS = 3  # of a comparison that are printed first
 _PERPLEXITY = "Perplexity, exp of minus the likelihood"
 _INCOMPLETE = (
     "Verdicts, and the intervals and tests of groups beside the others, count examples that lack a score at their best "
@@ -67,12 +68,11 @@ _INCOMPLETE = (
 )
 
 
-def result_tables(results: Results, *, main: bool = False) -> list[Table]:
+def result_tables(results: Results) -> list[Table]:
     """The tables of a report, in reading order; a table without rows is left out.
 
     Args:
         results: of a study or of comparisons.
-        main: only those that a reader wants first, with the groups of each task's first dimension.
     """
     tables: list[Table | None] = [gate_table(results.gate)] if results.gate else []
     if series := results.series:
@@ -81,11 +81,15 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
         tables += _of_pair(results.comparisons)
     tables += agreement_tables(_alike(results.comparisons))
     if not results.comparisons:
-        tables += [] if results.variant else variants_table(results.provenance)
-        tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
+        tables += [] if results.variant else map(_first, variants_table(results.provenance))
         further = (curvature_rows_table(results.shown), divergence_table(results.shown))
-        tables += [] if main else [*further, *_others(results.plain)]
+        tables += [*_main_tables(results), *further, *_others(results.plain)]
     return _filled(tables)
+
+
+def _first(table: Table | None) -> Table | None:
+    """A table that is printed where most are only named."""
+    return table and replace(table, first=True)
 
 
 def _alike(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Estimate]]:
@@ -103,14 +107,19 @@ def _filled(tables: Iterable[Table | None]) -> list[Table]:
 
 
 def _of_pair(comparisons: Sequence[Comparison]) -> Iterator[Table | None]:
-    """The tables of two checkpoints, task by task."""
+    """The tables of two checkpoints, task by task; of groups the first dimensions stand first."""
     for one in comparisons:
         named = by_name([row for row in one.further if row.item_metric != AUC])
-        yield _before_after(one)
+        yield _first(_before_after(one))
         yield from outcome_tables([*one.rows, *named])
         yield people_table(one)
-        yield from (*group_tables(one.rows, scores=True), *group_tables(named, scores=True))
-        yield from (margins_table(one.further, one.level), apart_table(one), _spread(one), power_table(one))
+        groups = group_tables(one.rows, scores=True)
+        yield from (
+            *map(_first, groups[:_MOST_DIMENSIONS]),
+            *groups[_MOST_DIMENSIONS:],
+            *group_tables(named, scores=True),
+        )
+        yield from (margins_table(one.further, one.level), apart_table(one), _spread(one), _first(power_table(one)))
 
 
 def _main_tables(results: Results) -> list[Table | None]:
@@ -118,23 +127,23 @@ def _main_tables(results: Results) -> list[Table | None]:
     rows = [*results.shown, *by_name(further)]
     plain = without_mitigated(rows)
     return [
-        _accuracy(rows),
+        _first(_accuracy(rows)),
         _answers(rows),
         *outcome_tables(rows),
         agreement_rows_table(rows),
-        _first_tasks(plain),
-        _order(rows),
-        against_first_table(rows, results.level),
-        *group_tables(plain),
+        _first(_first_tasks(plain)),
+        _first(_order(rows)),
+        _first(against_first_table(rows, results.level)),
+        *_study_groups(plain),
         margins_table(without_mitigated(further), results.level),
         *mitigation_tables(results),
     ]
 
 
-def _first_dimensions(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """The rows of whole tasks, and of the groups of each task's first dimension."""
-    first = {row.task: row.dimension for row in reversed(rows) if row.metric == "forgetting" and row.dimension}
-    return [row for row in rows if row.dimension in ("", first.get(row.task))]
+def _study_groups(rows: Sequence[ResultRow]) -> Iterator[Table | None]:
+    """Tables of groups; one is printed first, that of the first dimension."""
+    first, *others = group_tables(rows) or [None]
+    yield from (_first(first), *others)
 
 
 def _before_after(comparison: Comparison) -> Table:

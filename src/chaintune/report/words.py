@@ -29,6 +29,7 @@ from chaintune.report.variants import against_first_sentences
 from chaintune.stats.effects import MODERATED, OVER_RECIPES
 
 _MOST_PARAGRAPHS = 12
+_MOST_DIMENSIONS = 3
 _REST = "the rest"
 
 
@@ -225,26 +226,47 @@ def forgetting_paragraph(
     if not incomplete:  # else the verdict may be open for want of scores, not of examples
         parts += _limit(row, rows)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
-    for dimension in dict.fromkeys(r.dimension for r in bias):
-        detectable = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
-        own = {r.group: joint_name(r) for r in bias if r.dimension == dimension and joint_name(r)}
-        groups = {own[r.group]: r.estimate for r in bias if r.dimension == dimension and r.group in own}
-        least = {name: detectable[group] for group, name in own.items() if group in detectable}
-        reference = reference_text(bias[0].bf_reference)
-        power = {m: {r.group: r.estimate.value for r in _like(rows, row, m, dimension)} for m in PROSPECTS}
-        best = best_differences(row, _like(rows, row, "pooled_forgetting", dimension), rest=reference == _REST)
-        known = {own[group]: value for group, value in best.items() if group in own}
-        prospects = {
-            name: {metric: values[group] for metric, values in power.items() if group in values}
-            for group, name in own.items()
-        }
-        parts += group_differences(
-            dimension, groups, least, reference, level=level, unit=row.unit, best=known, prospects=prospects,
-            incomplete=bool(incomplete),
-        )  # fmt: skip
+    for place, dimension in enumerate(dict.fromkeys(r.dimension for r in bias)):
+        parts += group_sentences(bias, dimension, rows, level=level, brief=place >= _MOST_DIMENSIONS)
     if not incomplete:  # margins have no bounds of their own
         parts += margins_sentence(row, further, level=level)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
+
+
+def group_sentences(
+    bias: Sequence[ResultRow], dimension: str, rows: Sequence[ResultRow], *, level: float, brief: bool = False
+) -> list[str]:
+    """The sentences on the groups of a dimension.
+
+    Args:
+        bias: biased forgetting of groups of one task.
+        dimension: of the groups that are spoken of.
+        rows: of the study or comparison.
+        level: of the intervals.
+        brief: without what could have been shown.
+    """
+    first, own = bias[0], {r.group: joint_name(r) for r in bias if r.dimension == dimension and joint_name(r)}
+    whole = next((r for r in rows if r.metric == "forgetting" and r.is_whole and r.key == first.key), None)
+    reference = reference_text(first.bf_reference)
+    detectable = {r.group: r.estimate.value for r in _like(rows, first, "detectable_biased_forgetting", dimension)}
+    power = {m: {r.group: r.estimate.value for r in _like(rows, first, m, dimension)} for m in PROSPECTS}
+    pooled_rows = _like(rows, first, "pooled_forgetting", dimension)
+    best = best_differences(whole, pooled_rows, rest=reference == _REST) if whole else {}
+    return group_differences(
+        dimension,
+        {own[r.group]: r.estimate for r in bias if r.dimension == dimension and r.group in own},
+        {name: detectable[group] for group, name in own.items() if group in detectable},
+        reference,
+        level=level,
+        unit=first.unit,
+        best={own[group]: value for group, value in best.items() if group in own},
+        prospects={
+            name: {metric: values[group] for metric, values in power.items() if group in values}
+            for group, name in own.items()
+        },
+        incomplete=bool(whole and _missing(whole, rows, level)),
+        brief=brief,
+    )
 
 
 def verdict_sentence(row: ResultRow, *, level: float, since: bool = False) -> str:
@@ -465,7 +487,7 @@ def recommendations(choices: Sequence[Recommendation]) -> list[str]:
         if len(alike) == 1
         else f"No {varied} of {listed(choice.dose_curve for choice in alike)} of {task} after {after}"
         + (f" ({variant})" if variant else "")
-        + f" is recommended: {lack.removeprefix('its ')}."
+        + f" is recommended: {_said_once(lack.removeprefix('its '))}."
         for (_, variant, task, after, varied, lack), alike in groups.items()
     ]
 
@@ -476,8 +498,14 @@ def recommended(choice: Recommendation) -> str:
         f" ({choice.variant})" if choice.variant else ""
     )
     if not choice.chosen:
-        return f"No {choice.varied} of {what} is recommended: {choice.reason}."
+        return f"No {choice.varied} of {what} is recommended: {_said_once(choice.reason)}."
     return f"Recommended for {what}: a {choice.varied} of {100 * choice.dose:.4g} %, {choice.reason}."
+
+
+def _said_once(reason: str) -> str:
+    """A reason without why a recovery is undefined, which the sentence on the recovery says."""
+    head, undefined, _ = reason.partition("recovery is undefined")
+    return head + undefined
 
 
 def _rounding(rows: Sequence[ResultRow], level: float) -> list[str]:

@@ -28,8 +28,10 @@ from chaintune.runs.measured import Measured, MeasuredCheckpoint, ScoreFile, sco
 from chaintune.scoring.reading import metrics_of, read_scores
 from chaintune.store.store import Store
 from chaintune.study.knobs import texts_of
+from chaintune.study.schema import TaskSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study
+from chaintune.tasks.sizes import parse_size
 from chaintune.tuning.mitigations.specs import as_text
 
 # Told of a recipe in any case.
@@ -167,7 +169,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         **_recipes(study),
-        "tasks": {name: _task_provenance(prepared.tasks[name]) for name in prepared.tasks},
+        "tasks": {name: _task_provenance(task, study.tasks.get(name)) for name, task in prepared.tasks.items()},
         "external": dict(_external_provenance(plan)),
         **({"cautions": cautions} if cautions else {}),
         **({"serve": study.serve.content()} if study.serve else {}),
@@ -187,8 +189,12 @@ def _recipes(study: Study) -> dict[str, Any]:
     return recipe | ({"variants": differing} if len(knobs) > 1 else {})
 
 
-def _task_provenance(task: Task) -> dict[str, Any]:
+def _task_provenance(task: Task, spec: TaskSpec | None) -> dict[str, Any]:
+    """What is known of a task, with the dimension that its sizes name."""
+    sizes = [parse_size(size, "") for size in (spec.test, spec.train)] if spec else []
+    by = next((size.dimension for size in sizes if size and size.dimension), "")
     return {
+        **({"by": by} if by else {}),
         "role": task.role,
         "version": task.version,
         "source": without_folders(task.source),

@@ -162,15 +162,14 @@ def test_json_fits_its_schema_and_is_read_again(tmp_path: Path) -> None:
 
 def test_tables_of_a_study_have_chance_and_what_was_answered(rows: list[ResultRow]) -> None:
     results = Results("x", rows, 0.95)
-    for main in (False, True):
-        tables = result_tables(results, main=main)
-        levels = titled(tables, "Accuracy")
-        assert [row[0] for row in levels.rows][-2:] == ["chance", "commonest gold"]
-        assert levels.rows[-2][1:] == ("0.500", "0.500")
-        assert f"s>c (s) {ROTE}." in levels.note
-        answers = cells(titled(tables, "How tasks were answered"), "checkpoint", "task", "chance", "commonest answer")
-        assert ("s>c", "s", "0.500", "choice 1 100%") in answers
-        assert ("s", "s", "0.500", "choice 1 50%") in answers
+    tables = result_tables(results)
+    levels = titled(tables, "Accuracy")
+    assert [row[0] for row in levels.rows][-2:] == ["chance", "commonest gold"]
+    assert levels.rows[-2][1:] == ("0.500", "0.500")
+    assert f"s>c (s) {ROTE}." in levels.note
+    answers = cells(titled(tables, "How tasks were answered"), "checkpoint", "task", "chance", "commonest answer")
+    assert ("s>c", "s", "0.500", "choice 1 100%") in answers
+    assert ("s", "s", "0.500", "choice 1 50%") in answers
     text = summary(results)
     assert f"s>c {ROTE}." in text
     assert "s>c forgot s" in text

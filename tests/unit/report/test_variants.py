@@ -137,7 +137,7 @@ def test_the_command_reports_one_variant(tmp_path: Path, monkeypatch: pytest.Mon
     folder = run_folder(tmp_path, FULL, LORA, NAMED)
     done = CliRunner().invoke(app, ["report", str(folder), "--variant", "lora"])
     assert done.exit_code == 0, done.output
-    assert done.output.startswith("# Forgetting in the study made: lora lr=1e-3")
+    assert done.output.startswith("Forgetting in the study made: lora lr=1e-3\n")
     assert "full lr=1e-4" not in done.output
     content = json.loads(_of_variant((folder / "results.json").read_text(), "lora lr=1e-3"))
     assert {row["variant"] for row in content["rows"]} == {"", "lora lr=1e-3"}

@@ -244,7 +244,7 @@ def test_one_reason_is_told_once_for_all_recommendations() -> None:
 
     undefined = "its recovery is undefined: no loss is shown"
     assert recommendations([choice("replay", undefined), choice("rehearse", undefined)]) == [
-        "No dose of replay and rehearse of s after s>c is recommended: recovery is undefined: no loss is shown."
+        "No dose of replay and rehearse of s after s>c is recommended: recovery is undefined."
     ]
     unlike = [choice("replay", "its price is too high"), choice("rehearse", undefined)]
     assert recommendations(unlike) == [recommended(one) for one in unlike]

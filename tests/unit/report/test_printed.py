@@ -1,0 +1,86 @@
+"""What is printed of results: few tables, the names of the others, each sentence once, in lines that fit."""
+
+import re
+
+import pytest
+
+from chaintune.report.cells import Table
+from chaintune.report.layout import table_lines
+from chaintune.report.printed import chosen, printout
+from chaintune.report.results import Results
+from tests.variant_studies import FULL, LORA, NAMED, results
+
+LONG = "a_name_of_exactly_forty_characters_long!"
+CHAIN = f"{LONG}>another_name_of_forty_characters_and_more"
+INTERVAL = "-100.0 (-100.0 to +100.0)"
+TABLE = Table(
+    "Groups",
+    "",
+    ("chain", "group", "n", *(f"column {number}" for number in range(5)), "verdict"),
+    tuple((CHAIN, f"{LONG} {group}", "1,000", *[INTERVAL] * 5, "inconclusive") for group in range(20)),
+)
+
+
+@pytest.fixture(scope="module")
+def study() -> Results:
+    return results(FULL, LORA, NAMED)
+
+
+@pytest.mark.parametrize("width", [80, 118, 140, 300])
+def test_lines_fit_and_no_number_is_broken_and_no_name_is_cut(width: int) -> None:
+    lines = list(table_lines(TABLE, width))
+    assert max(map(len, lines)) <= width
+    text = " ".join(lines)
+    assert text.count("(-100.0 to +100.0)") == 100
+    assert len(re.findall(r"\b1,000\b", text)) == 20
+    assert text.count("inconclusive") == 20
+    whole = text.replace(" ", "")
+    for part in ("exactly_forty", "characters_", "another_name_"):
+        assert whole.count(part) >= 20
+
+
+def test_columns_without_room_follow_below_with_what_tells_their_rows_apart() -> None:
+    rows = tuple((chain, variant, *[INTERVAL] * 4) for chain in ("a>b", "b>a") for variant in ("full", "lora"))
+    lines = list(table_lines(Table("t", "", ("chain", "variant", *"abcd"), rows), 60))
+    blocks = "\n".join(lines).split("\n\n")
+    assert len(blocks) > 1
+    for block in blocks:
+        assert [line.split()[:2] for line in block.split("\n") if ">" in line] == [list(row[:2]) for row in rows]
+
+
+def test_few_tables_are_printed_and_the_others_are_named(study: Results) -> None:
+    few, every = printout(study), printout(study, "all")
+    assert [table.title.partition(":")[0] for table in few.tables] == [
+        "Variants",
+        "Accuracy",
+        "Learned, then forgotten",
+        "Final score in both orders",
+        "Variants against the first",
+        "Who forgot s",
+    ]
+    assert few.others == ["How tasks were answered", "Who forgot s by kind", "Who forgot c by kind", "Further results"]
+    line = "Also in report.html, and with --tables all: How tasks were answered; Who forgot s by kind; "
+    assert few.others_line("report.html").startswith(line)
+    assert len(every.tables) > len(few.tables)
+    assert not every.others_line()
+    none = printout(study, "none")
+    assert (none.tables, none.others, none.closing) == ((), (), few.closing)
+
+
+def test_each_sentence_is_printed_once() -> None:
+    of_one = printout(results(FULL))
+    assert [text.partition(":")[0] for text in of_one.closing] == ["Order", "Groups"]
+    sentences = [text for one in (*of_one.texts, *of_one.closing) for text in re.split(r"(?<=\.) (?=[A-Z])", one)]
+    sentences = [text.removeprefix("Order: ").removeprefix("Groups: ") for text in sentences]
+    of_other_task = "No difference is shown for the 4 groups of kind: with 20 examples"
+    assert len([text for text in sentences if not text.startswith(of_other_task)]) == len(
+        {text for text in sentences if not text.startswith(of_other_task)}
+    )
+    assert not any("c>s than with s>c" in text for text in of_one.texts)
+
+
+def test_a_long_table_ends_where_a_screen_does() -> None:
+    table = Table("t", "A note.", ("a",), tuple((str(row),) for row in range(100)), first=True)
+    (shown,) = chosen([table], "few").tables
+    assert (len(shown.rows), shown.note) == (24, "A note. 76 more lines are left out here.")
+    assert chosen([table], "all").tables == [table]
