@@ -142,8 +142,8 @@ def _main_tables(results: Results) -> list[Table | None]:
 
 def _study_groups(rows: Sequence[ResultRow]) -> Iterator[Table | None]:
     """Tables of groups; one is printed first, that of the first dimension."""
-    first, *others = group_tables(rows) or [None]
-    yield from (_first(first), *others)
+    tables = group_tables(rows)
+    yield from (*map(_first, tables[:1]), *tables[1:])
 
 
 def _before_after(comparison: Comparison) -> Table:
