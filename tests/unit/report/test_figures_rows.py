@@ -397,9 +397,23 @@ def test_curvature_has_a_figure_for_each_unit() -> None:
     assert lengths.table["forgetting (characters)"].to_list() == [4.0, 6.5]
 
 
-def test_a_frame_holds_the_numbers_and_no_more() -> None:
+def test_a_frame_holds_the_numbers_and_a_whole_mark_at_its_ends() -> None:
     assert framed([0, 10], [0, 20], least=-100, most=100) == (-1, 21)
-    assert framed([-500, math.nan], [900], least=-100, most=100) == (-100, 100)
+    assert framed([-500, math.nan], [900], least=-100, most=100) == (-110, 110)
+
+
+def test_marks_at_the_ends_are_whole_and_those_beyond_are_arrows_with_their_value() -> None:
+    kinds = (Kind("up", 0, "circle"),)
+    ends = [
+        Line(name, replace(estimate(value), low=value, high=value), "up") for name, value in (("a", 1.0), ("b", -1.0))
+    ]
+    low, high = Forest("points", changes_in("share"), kinds)._ends(ends)
+    assert (low, high) == (-110, 110)
+    far = [Line("a", estimate(3.4), "up"), Line("b", estimate(-2.0), "up"), Line("c", estimate(0.3), "up")]
+    spec = Forest("share", PERCENT, kinds, least=-0.5, most=1.5).draw(far).to_dict()
+    values = [value for rows in spec["datasets"].values() for value in rows]
+    arrows = {value["label"]: value["arrow"] for value in values if "arrow" in value}
+    assert arrows == {"a": "340% \u2192", "b": "\u2190 -200%"}
 
 
 def test_a_legend_has_the_columns_that_a_telephone_has_room_for() -> None:

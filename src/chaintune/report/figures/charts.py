@@ -207,11 +207,42 @@ def score_table(rows: Sequence[ResultRow]) -> pl.DataFrame:
 
 
 def framed(lows: Sequence[float], highs: Sequence[float], *, least: float, most: float) -> tuple[float, float]:
-    """Ends of an axis that holds the numbers, but no more than the frame."""
+    """Ends of an axis that holds the numbers within the frame, with room for a whole mark at each end."""
     known_low = [value for value in lows if math.isfinite(value)]
     known_high = [value for value in highs if math.isfinite(value)]
-    low, high = min(known_low, default=0.0), max(known_high, default=0.0)
+    low, high = max(min(known_low, default=0.0), least), min(max(known_high, default=0.0), most)
     edge = 0.05 * (high - low)
-    ends = (max(low - edge, least), min(high + edge, most))
-    low, high = (round(end, 2) if abs(end) >= 1 else float(f"{end:.2g}") for end in ends)
+    low, high = (round(end, 2) if abs(end) >= 1 else float(f"{end:.2g}") for end in (low - edge, high + edge))
     return low, high
+
+
+def arrows(
+    values: Sequence[float], ends: tuple[float, float], scale: Scale, rows: Sequence[Row], *, upright: bool
+) -> list[alt.Chart]:
+    """An arrow with its value at the end of an axis for each mark beyond it; without the other axis.
+
+    Args:
+        values: in the unit of the axis.
+        ends: of the axis.
+        scale: of the values.
+        rows: what places each mark on the other axis.
+        upright: the axis is the vertical one.
+    """
+    layers = []
+    signs = ("\u2193", "\u2191") if upright else ("\u2190", "\u2192")
+    for end, side, sign in zip(ends, ("low", "high"), signs, strict=True):
+        outside = [
+            {**row, "end": end, "arrow": _with_arrow(scale.number(value / scale.factor), sign)}
+            for value, row in zip(values, rows, strict=True)
+            if (value < end if side == "low" else value > end)
+        ]
+        if outside:
+            align = {"align": "left" if side == "low" else "right"}
+            where: dict[str, Any] = {"baseline": "bottom" if side == "low" else "top"} if upright else align
+            words = alt.Chart(inside(outside)).mark_text(style="count", **where)
+            layers.append(words.encode(alt.Y("end:Q") if upright else alt.X("end:Q"), text=alt.Text("arrow:N")))
+    return layers
+
+
+def _with_arrow(number: str, sign: str) -> str:
+    return f"{number} {sign}" if sign == "\u2192" else f"{sign} {number}"

@@ -13,6 +13,7 @@ from chaintune.report.figures.charts import (
     Row,
     TextValue,
     XValue,
+    arrows,
     axis,
     estimate_data,
     framed,
@@ -107,6 +108,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], meas
     looks = _looks(labels, rows)
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
     layers = [*_target(measure), line, *_marks(base, looks)]
+    layers += [one.encode(x=x) for one in _beyond(points, measure, rows)]
     layers += _chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))
     return layered(layers, rows, _HEIGHT)
 
@@ -148,6 +150,8 @@ def draw_price(
         *_target(measure),
         across,
         *_marks(base, looks),
+        *(one.encode(x=x) for one in _beyond(points, measure, rows)),
+        *(one.encode(y=y) for one in arrows([row["price"] for row in rows], ends, paid, rows, upright=False)),
         *names,
         *_chosen(base, rows, "price", sum(ends) / 2),
     ]
@@ -241,6 +245,12 @@ def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
         tooltip=hints("name", "kind", "is", "of"),
     )
     return [span, point]
+
+
+def _beyond(points: Sequence[Point], measure: Measure, rows: Sequence[Row]) -> list[alt.Chart]:
+    """Arrows for what came back beyond the axis of it."""
+    values = [measure.scale.factor * measure.of(one).value for one in points]
+    return arrows(values, _frame(points, measure), measure.scale, rows, upright=True)
 
 
 def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]], name: str, middle: float) -> list[alt.Chart]:

@@ -14,6 +14,7 @@ from chaintune.report.figures.charts import (
     TextValue,
     XValue,
     YValue,
+    arrows,
     axis,
     estimate_data,
     framed,
@@ -112,6 +113,9 @@ class Forest:
             layers.append(self._best(lines, y))
         if any(math.isnan(line.estimate.value) for line in lines):
             layers.append(_undefined(y))
+        values = [self.scale.factor * line.estimate.value for line in lines]
+        places = [{"label": name} for name in names]
+        layers += [one.encode(y=y) for one in arrows(values, self._ends(lines), self.scale, places, upright=False)]
         if self.head:
             layers += texts_beside(self.head, y)
         return layered(layers, rows, alt.Step(_STEP + below_pixels(names)))
@@ -123,6 +127,9 @@ class Forest:
         return own | estimate_data(line.estimate, self.scale) | stroke
 
     def _x(self, lines: Sequence[Line]) -> alt.Scale:
+        return alt.Scale(domain=list(self._ends(lines)), nice=False)
+
+    def _ends(self, lines: Sequence[Line]) -> tuple[float, float]:
         around = [self.whole] if self.whole else []
         estimates = [line.estimate for line in lines] + around
         lows, highs = [self.limit, 0.0], [self.limit, 0.0]
@@ -135,7 +142,7 @@ class Forest:
         lows, highs = [factor * low for low in lows], [factor * high for high in highs]
         least, most = max(self.least, -self.scale.most), min(self.most, self.scale.most)
         low, high = framed(lows, highs, least=factor * least, most=factor * most)
-        return alt.Scale(domain=[low, high if high > low else low + 1], nice=False)
+        return low, high if high > low else low + 1
 
     def _behind(self, lines: Sequence[Line]) -> list[alt.Chart]:
         """Zero, the limit, and the whole task."""
