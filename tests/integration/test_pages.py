@@ -70,6 +70,32 @@ def test_the_commands_of_a_page_work_one_after_another(
     shutil.rmtree(folder / "runs" / Path(found[1][1]).stem)
 
 
+def test_the_page_on_reading_the_report_prints_what_it_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    run(["run", "study.yaml", "--out", "runs/study"])  # which computes nothing where another page did
+    few, every, page = map(run, commands("docs/how-to/report.md"))
+    assert "Also in runs/study/report.html, and with --tables all: " in few
+    assert "How tasks were answered\n" in every
+    assert page == "runs/study/report.html\n"
+
+
+def test_the_study_of_two_variants_says_which_forgets_less(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for name in ("bbq", "csqa"):
+        monkeypatch.setitem(registry.TASKS.shipped, name, f"{test_audit_page.__name__}:{name.upper()}")
+    page = "docs/how-to/full-or-lora.md"
+    ((_, text),) = [one for one in BLOCK.findall((ROOT / page).read_text("utf-8")) if one[0] == "yaml"]
+    text = text.replace("smollm2-135m", "runs/tiny/model").replace("40 per category", "8 per category")
+    text = text.replace("400, test: 300", "16, test: 16").replace("seed: 3", "seed: 1")
+    Path("full-or-lora.yaml").write_text(
+        text + "resamples: 100\nprecision: fp32\nallow_overlap: true\n", encoding="utf-8"
+    )
+    told, alone = map(run, commands(page))
+    assert "Variants against the first\n" in told
+    assert "\nVariants: " in told
+    assert alone.startswith("Forgetting in the study full-or-lora: lora\n")
+
+
 def test_the_python_of_the_readme_prints_biased_forgetting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     (text,) = [
