@@ -21,23 +21,24 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 TASKS = ("north", "south", "east", "west")
 LETTERS = ("a", "b", "c", "d")
+KEYS, WORDS = 48, 24
 _UNKNOWN, _END = "<unk>", "</s>"
-_KEYS, _WORDS, _OWN, _HOME_STEPS = 32, 24, 8, 600
+_OWN = 8
 
 
 def write_family(folder: Path, seed: int) -> Path:
     """The study file of one family, beside its model and data."""
     rng = random.Random(f"family {seed}")  # noqa: S311 - made-up data
     folder.mkdir(parents=True, exist_ok=True)
-    _write_model(folder / "model", seed)
+    write_model(folder / "model", seed)
     answers = _answers(rng)
     safe = rng.sample(TASKS, 2)
     tasks: dict[str, Any] = {}
     for task in TASKS:
         per_key = rng.choice((12, 18, 24))
-        rows = [_row(rng, task, *pair, number) for pair in answers[task].items() for number in range(per_key + 5)]
-        unlike = {row["prompt"]: row for row in rows}
-        (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in unlike.values()))
+        rows = [row(rng, task, *pair, number) for pair in answers[task].items() for number in range(per_key + 5)]
+        unlike = {one["prompt"]: one for one in rows}
+        (folder / f"{task}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in unlike.values()))
         tasks[task] = {
             "role": "safety" if task in safe else "capability",
             "path": str(folder / f"{task}.jsonl"),
@@ -68,29 +69,33 @@ def _answers(rng: random.Random) -> dict[str, dict[str, str]]:
             for key in rng.sample(sorted(set(known) - set(own)), shared):
                 own[key] = known[key] if agrees else rng.choice([x for x in LETTERS if x != known[key]])
         taken = {key for known in answers.values() for key in known} | set(own)
-        fresh = [f"key{number}" for number in range(_KEYS + 16) if f"key{number}" not in taken]
+        fresh = [f"key{number}" for number in range(KEYS) if f"key{number}" not in taken]
         own |= {key: rng.choice(LETTERS) for key in rng.sample(fresh, max(0, min(_OWN - len(own), len(fresh))))}
         answers[task] = own
     return answers
 
 
-def _row(rng: random.Random, task: str, key: str, letter: str, number: int) -> dict[str, Any]:
-    words = [f"word{rng.randrange(_WORDS)}" for _ in range(4)]
-    words.insert(rng.randrange(5), key)
+def row(
+    rng: random.Random, task: str, key: str, letter: str, number: int, *, words: range = range(WORDS), tests: int = 5
+) -> dict[str, Any]:
+    """One item: the key among four words, and the letter that belongs to it; the first numbers are tests."""
+    prompt = [f"word{rng.choice(words)}" for _ in range(4)]
+    prompt.insert(rng.randrange(5), key)
     return {
         "id": f"{task}-{key}-{number}",
-        "prompt": " ".join(words) + " is",
+        "prompt": " ".join(prompt) + " is",
         "choices": [f" {one}" for one in LETTERS],
         "gold": LETTERS.index(letter),
         "groups": {"key": [key]},
         "cluster": f"{key}-{number}",
-        "split": "test" if number < 5 else "train",
+        "split": "test" if number < tests else "train",
     }
 
 
-def _write_model(folder: Path, seed: int) -> None:
+def write_model(folder: Path, seed: int, *, steps: int = 600) -> None:
+    """A model of two layers that knows a letter of every key, and its tokenizer."""
     words = [_UNKNOWN, "<s>", _END, "is", *LETTERS]
-    words += [f"key{number}" for number in range(_KEYS + 16)] + [f"word{number}" for number in range(_WORDS)]
+    words += [f"key{number}" for number in range(KEYS)] + [f"word{number}" for number in range(WORDS)]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=_UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=_UNKNOWN, eos_token=_END).save_pretrained(folder)
@@ -100,16 +105,16 @@ def _write_model(folder: Path, seed: int) -> None:
     )  # fmt: skip
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
-    _teach_home(model, len(words), torch.Generator().manual_seed(seed))
+    _teach_home(model, len(words), torch.Generator().manual_seed(seed), steps)
     model.save_pretrained(folder)
 
 
-def _teach_home(model: Any, size: int, generator: torch.Generator) -> None:
+def _teach_home(model: Any, size: int, generator: torch.Generator, steps: int) -> None:
     """Teach a random model letters of all keys, so that tasks begin with one that knows what is asked."""
-    first_key, n_keys = 4 + len(LETTERS), _KEYS + 16
+    first_key, n_keys = 4 + len(LETTERS), KEYS
     letters = torch.randint(4, first_key, (n_keys,), generator=generator)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(_HOME_STEPS):
+    for _ in range(steps):
         keys = torch.randint(0, n_keys, (64,), generator=generator)
         tokens = torch.randint(first_key + n_keys, size, (64, 7), generator=generator)
         tokens[torch.arange(64), torch.randint(0, 5, (64,), generator=generator)] = first_key + keys

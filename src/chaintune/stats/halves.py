@@ -16,6 +16,7 @@ from chaintune.stats.clusters import MANY_GROUPS, Floats, Integers
 
 _BLOCK_CELLS = 2_000_000
 _TIE = 1e-12
+_WORD = 64
 # From so many clusters on, equal ones are drawn together as one binomial number; below, what is drawn for a
 # group does not depend on which other groups were asked for.
 _MANY_CLUSTERS = 8_000
@@ -125,8 +126,24 @@ def _random_halves(counts: Integers, used: Integers | None, resamples: int, seed
             else:
                 yield (bits[:, used // 8] >> (7 - used % 8).astype(np.uint8) & 1).astype(np.float64)
         else:
-            drawn = rng.binomial(counts, 0.5, (rows, len(counts)))
-            yield (drawn if used is None else drawn[:, used]).astype(np.float64)
+            drawn = _fair_binomials(rng, counts, rows)
+            yield drawn if used is None else drawn[:, used]
+
+
+def _fair_binomials(rng: np.random.Generator, counts: Integers, rows: int) -> Floats:
+    """Binomial numbers of probability one half. Shape: `[rows, kinds]`.
+
+    Of few trials they are the set bits of a random word: numpy's own draw takes time in proportion to the trials there.
+    """
+    few, many = np.flatnonzero(counts <= _WORD), np.flatnonzero(counts > _WORD)
+    masks = np.iinfo(np.uint64).max >> (_WORD - counts[few]).astype(np.uint64)
+    words = np.frombuffer(rng.bytes(rows * masks.nbytes), "<u8").reshape(rows, -1)
+    of_few = np.bitwise_count(words & masks)
+    if not len(many):
+        return of_few.astype(np.float64)
+    drawn = np.empty((rows, len(counts)))
+    drawn[:, few], drawn[:, many] = of_few, rng.binomial(counts[many], 0.5, (rows, len(many)))
+    return drawn
 
 
 def ratio_draws(numerator: Halves, denominator: Halves) -> tuple[Floats, Floats]:
