@@ -1,6 +1,6 @@
 """What the site has beside the pages that are written: the reference, made of docstrings and of `--help`.
 
-A block of a page that holds nothing but `README.md: TITLE` becomes that part of what the demo printed, and one that
+A block of a page that holds nothing but `quickstart.txt: TITLE` becomes that part of what the demo printed, and one that
 holds nothing but the name of a study file becomes that file, so that there is one copy of each.
 """
 
@@ -27,7 +27,7 @@ FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
 # Beside the public door; each shows what its `__all__` names and what no page before it has shown.
 ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "hessian")
 # Ends of names that are not for the site.
-NO_PAGES = (".py", "__pycache__")
+NO_PAGES = (".py", ".txt", "__pycache__")
 FIRST = ("command-line", "study-file", "python")
 SECTIONS = {
     "task": "`tasks.NAME`: one task",
@@ -56,7 +56,7 @@ into it the comment
 Visual Studio Code with its YAML extension reads that comment, and so do others. `chaintune init FILE` writes a study
 file with it for your own data, and `chaintune plan` says the rest: what depends on other keys, data and models."""
 ROOT = Path(__file__).parents[1]
-SHOWN = re.compile(r"(?<=\n)(?:README\.md: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
+SHOWN = re.compile(r"(?<=\n)(?:quickstart\.txt: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
 
 
 def build(site: Path) -> int:
@@ -140,22 +140,21 @@ def with_demo(markdown: str, where: str) -> str:
     """
     if not SHOWN.search(markdown):
         return markdown
-    known = demo((ROOT / "README.md").read_text(encoding="utf-8"))
+    known = demo((ROOT / "docs" / "tutorial" / "quickstart.txt").read_text(encoding="utf-8"))
 
     def part(found: re.Match[str]) -> str:
         if found[2]:
             return (ROOT / found[2]).read_text(encoding="utf-8").strip()
         if found[1] not in known:
-            raise ConfigError(f"{where}: README.md shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
+            raise ConfigError(f"{where}: quickstart.txt shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
         return known[found[1]]
 
     return SHOWN.sub(part, markdown)
 
 
-def demo(readme: str) -> dict[str, str]:
-    """What `make demo` printed, as the README shows it: each table under its title, and the `words` that follow."""
-    printed = readme.split("```text\n", maxsplit=1)[1].split("\n```", maxsplit=1)[0]
-    paragraphs = printed.split("\n\n")
+def demo(printed: str) -> dict[str, str]:
+    """What `make demo` printed: each table under its title, and the `words` that follow."""
+    paragraphs = printed.strip("\n").split("\n\n")
     titles = [i for i, after in enumerate(paragraphs[1:]) if after.startswith(" ")]
     tables = {paragraphs[i]: "\n\n".join(paragraphs[i : i + 3]) for i in titles}
     return tables | {"words": "\n\n".join(paragraphs[titles[-1] + 3 :])}

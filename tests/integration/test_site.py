@@ -111,8 +111,8 @@ def test_each_of_several_fields_has_its_own_entry(site: Path) -> None:
 
 def test_the_tutorial_shows_what_the_demo_printed(site: Path) -> None:
     shown = text_of(site / "tutorial" / "quickstart.html")
-    printed = (ROOT / "README.md").read_text(encoding="utf-8").split("```text\n")[1].split("\n```")[0]
-    assert "README.md:" not in shown
+    printed = (DOCS / "tutorial" / "quickstart.txt").read_text(encoding="utf-8").strip("\n")
+    assert "quickstart.txt:" not in shown
     assert printed.split("\n\n")[1].strip() in shown
     assert printed.split("\n\n")[-1] in shown
     assert (ROOT / "studies" / "quickstart.yaml").read_text(encoding="utf-8").strip() in shown
@@ -130,8 +130,8 @@ def own(name: str) -> Any:
 
 def test_a_part_that_the_demo_did_not_print_stops_the_build() -> None:
     with pytest.raises(ConfigError, match="shows no 'Acuracy' of the demo; it shows: Accuracy, "):
-        own("build").with_demo("```text\nREADME.md: Acuracy\n```", "page.md")
-    untouched = "README.md: Accuracy, in a sentence"
+        own("build").with_demo("```text\nquickstart.txt: Acuracy\n```", "page.md")
+    untouched = "quickstart.txt: Accuracy, in a sentence"
     assert own("build").with_demo(untouched, "page.md") == untouched
 
 

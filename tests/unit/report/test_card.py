@@ -191,7 +191,7 @@ def test_saved_comparisons_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[1]", "expected what"),
         ('{"format": 1, "comparisons": [{"task": "x"}]}', "no comparison of chaintune; at 0.metric"),
         ('{"format": 9, "comparisons": [{}]}', "format 1"),
