@@ -146,7 +146,9 @@ def with_demo(markdown: str, where: str) -> str:
         if found[2]:
             return (ROOT / found[2]).read_text(encoding="utf-8").strip()
         if found[1] not in known:
-            raise ConfigError(f"{where}: quickstart.txt shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
+            raise ConfigError(
+                f"{where}: quickstart.txt shows no '{found[1]}' of the demo; it shows: {', '.join(known)}"
+            )
         return known[found[1]]
 
     return SHOWN.sub(part, markdown)
@@ -155,9 +157,8 @@ def with_demo(markdown: str, where: str) -> str:
 def demo(printed: str) -> dict[str, str]:
     """What `make demo` printed: each table under its title, and the `words` that follow."""
     paragraphs = printed.strip("\n").split("\n\n")
-    titles = [i for i, after in enumerate(paragraphs[1:]) if after.startswith(" ")]
-    tables = {paragraphs[i]: "\n\n".join(paragraphs[i : i + 3]) for i in titles}
-    return tables | {"words": "\n\n".join(paragraphs[titles[-1] + 3 :])}
+    tables = {part.partition("\n")[0]: part for part in paragraphs if "\n " in part}
+    return tables | {"words": "\n\n".join(part for part in paragraphs if "\n " not in part)}
 
 
 def command_line() -> str:
