@@ -1,7 +1,7 @@
 """What the site has beside the pages that are written: the reference, made of docstrings and of `--help`.
 
-A block of a page that holds nothing but `quickstart.txt: TITLE` becomes that part of what the demo printed, and one that
-holds nothing but the name of a study file becomes that file, so that there is one copy of each.
+A block of a page that holds nothing but `quickstart.txt: TITLE` becomes that part of what the demo printed, and one
+that holds nothing but the name of a study file becomes that file, so that there is one copy of each.
 """
 
 import importlib

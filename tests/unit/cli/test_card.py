@@ -104,7 +104,7 @@ def test_other_mistakes_are_one_message(
     for arguments, said in (
         ([*sides, sides[0]], "expected one source"),
         ([*sides, "--chain", "s>c"], "--chain is for the folder of a study"),
-        ([sides[0]], "no JSON"),
+        ([sides[0]], "not JSON"),
         (["before.parquet"], "name the scores before and the scores after"),
         ([sides[0], "--level", "0.9"], "was compared already"),
         ([*sides, *FAST, "--into", str(latin)], "no UTF-8"),
