@@ -136,7 +136,7 @@ def ends(folder: Path, seed: int) -> dict[str, End]:
 
 def table(pairs: Mapping[int, Mapping[str, End]]) -> list[tuple[str, ...]]:
     """A row for each chain: scores, points kept and their share of the loss, price, tokens, and whether it keeps."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("chain", FIRST, SECOND, "kept, points", "of the loss", "price, points", "extra tokens", "old data", "keeps")
     ]
     each = list(pairs.values())

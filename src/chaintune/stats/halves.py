@@ -138,9 +138,9 @@ def _fair_binomials(rng: np.random.Generator, counts: Integers, rows: int) -> Fl
     few, many = np.flatnonzero(counts <= _WORD), np.flatnonzero(counts > _WORD)
     masks = np.iinfo(np.uint64).max >> (_WORD - counts[few]).astype(np.uint64)
     words = np.frombuffer(rng.bytes(rows * masks.nbytes), "<u8").reshape(rows, -1)
-    of_few = np.bitwise_count(words & masks)
+    of_few: Floats = np.bitwise_count(words & masks).astype(np.float64)
     if not len(many):
-        return of_few.astype(np.float64)
+        return of_few
     drawn = np.empty((rows, len(counts)))
     drawn[:, few], drawn[:, many] = of_few, rng.binomial(counts[many], 0.5, (rows, len(many)))
     return drawn
