@@ -68,7 +68,7 @@ def test_joined_runs_are_the_one_run_with_their_seeds(
     assert isinstance(results, StudyResults)
     assert results.folder == joined
     with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
-        main(["report", str(joined), str(runs / "seed1"), "--out", str(joined)])
+        main(["report", str(joined), str(runs / "seed1"), "--out", str(joined), "--format", "md"])
     assert ended.value.code == 0
     write_report(whole)
     for name in ("results.parquet", "curvature.parquet", "kl.parquet", "training.parquet"):

@@ -90,7 +90,7 @@ WORKS = {
     "compare before.jsonl after.jsonl --by kind": "forgetting",
     "compare before.jsonl after.jsonl --html page.html": "forgetting",
     "card before.jsonl after.jsonl": "model-index",
-    "report report": "# ",
+    "report report": "Forgetting in the study",
     "status run": "done",
     "tasks": "bbq",
     "policy init policy.yaml": "wrote policy.yaml",

@@ -242,8 +242,6 @@ def test_a_null_score_with_a_reason_is_left_out_and_counted(tmp_path: Path, suff
 
 def test_a_slip_is_told_with_what_was_meant() -> None:
     frame = pl.DataFrame(rows(0))
-    with pytest.raises(ConfigError, match="did you mean 'level'"):
-        chaintune.compare(frame, frame, levl=0.9)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="did you mean 'faith'"):
         chaintune.compare(frame, frame, by=["fiath"], resamples=FAST)
     with pytest.raises(ConfigError, match="did you mean 'table'"):

@@ -115,6 +115,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "train": 3,
         "test": None,
         "seed": 0,
+        "only": None,
         "test_share": None,
         "measure": [],
         "special_tokens": False,
