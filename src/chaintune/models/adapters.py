@@ -13,6 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from safetensors import safe_open
 
 from chaintune.errors import ModelError
+from chaintune.models.folders import ADAPTER_CONFIG
 from chaintune.models.wholeness import check_adapter, check_shapes
 from chaintune.records import starts_plain
 
@@ -76,7 +77,7 @@ def name_base(folder: Path, name: str) -> None:
         folder: of a checkpoint; one without an adapter stays as it is.
         name: of the base, as others can understand it.
     """
-    config = folder / "adapter_config.json"
+    config = folder / ADAPTER_CONFIG
     if not config.is_file():
         return
     content = json.loads(config.read_bytes())

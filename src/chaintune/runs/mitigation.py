@@ -10,7 +10,7 @@ from chaintune.execution.bases import BaseModel
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
-from chaintune.models.folders import weight_shapes
+from chaintune.models.folders import ADAPTER_CONFIG, weight_shapes
 from chaintune.plan.branches import Branch, added_stage, compared, merged_step, resolved
 from chaintune.plan.graph import Family
 from chaintune.records import Chain, ChainStep, Recommendation, Task, chain_label, variant_label
@@ -175,7 +175,7 @@ def write_model(session: Session, chain: str, folder: Path, *, variant: str = ""
         raise ModelError(
             f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again"
         )
-    adapter = entry.path if (entry.path / "adapter_config.json").is_file() else None
+    adapter = entry.path if (entry.path / ADAPTER_CONFIG).is_file() else None
     weights = session.bases[node.base].folder if adapter else entry.path
     loaded = load(
         weights,
