@@ -111,7 +111,7 @@ class DummyEngine:
         (out / "weights").write_text(read + f"{sorted(inputs.tasks)} {node.seed} {node.chain[-1]}\n")
         report(Progress(node, 1, 2, "steps", 4.0, 0.25))
         self.hook("tune", ">".join(node.chain))
-        return {"train_tokens": node.train_tokens, "final_loss": 0.5}
+        return {"train_tokens": node.tokens, "final_loss": 0.5}
 
     def score(
         self,
@@ -131,7 +131,7 @@ class DummyEngine:
         measurement.write(out / MEASUREMENT_FILE)
         report(Progress(node, len(examples), len(examples), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
-        return {"score_tokens": node.score_tokens}
+        return {"score_tokens": node.tokens}
 
     def judge(self, *, node: JudgementNode, **_: Any) -> dict[str, Any]:
         raise NotImplementedError(node.title)

@@ -16,8 +16,6 @@ from chaintune.report.folder import read_results
 from chaintune.results import ADAPTER_CONFIG, StudyCheckpoint, StudyResults
 from chaintune.store.manifest import MANIFEST
 
-# What lies beside a checkpoint's weights in the store and is of no use elsewhere.
-_LEFT = (MANIFEST, "steps.jsonl", "README.md")
 _CARD = "README.md"
 
 
@@ -73,15 +71,21 @@ def export(
 
 
 def _copy(weights: Path, folder: Path) -> None:
-    for path in sorted(weights.iterdir()):
-        if path.is_file() and path.name not in _LEFT:
-            shutil.copyfile(path, folder / path.name)
+    """Copy what a model is loaded from, and nothing that a run or a user's command left beside it."""
+    from chaintune.models.names import MODEL_FILES
+
+    for pattern in (*MODEL_FILES, "*/*.jinja"):  # of several chat templates all but the first lie in a folder
+        for path in weights.glob(pattern):
+            if path.is_file() and path.name != MANIFEST:
+                place = folder / path.relative_to(weights)
+                place.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, place)
 
 
 def _write_folded(checkpoint: StudyCheckpoint, folder: Path, *, trust_remote_code: bool) -> None:
     from chaintune import models
 
-    weights, adapter = checkpoint.files()
+    weights, adapter = checkpoint.files(trust_remote_code=trust_remote_code)
     precision = models.resolve_precision(read_json(checkpoint.folder / "provenance.json")["precision"][0])
     how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_unused": checkpoint.study.allow_unused}
     loaded = models.load(weights, adapter=adapter, precision=precision, trainable=False, **how)
@@ -100,14 +104,14 @@ def _base_name(checkpoint: StudyCheckpoint, folder: Path) -> str:
         return name
     here, there = os.path.realpath(folder), os.path.realpath(name)
     # A path through a folder above one's home would tell whose it is.
-    common = Path(os.path.commonpath([here, there]))
-    told = Path.home().is_relative_to(common) and common != Path.home()
-    return "" if told or not Path(there).is_dir() else Path(os.path.relpath(there, here)).as_posix()
+    common, seen = Path(os.path.commonpath([here, there])), Path(os.path.relpath(there, here))
+    told = (Path.home().is_relative_to(common) and common != Path.home()) or Path.home().name in seen.parts
+    return "" if told or not Path(there).is_dir() else seen.as_posix()
 
 
 def _name_base(config: Path, base: str) -> None:
     content: dict[str, Any] = json.loads(config.read_bytes())
-    hub_id, _, revision = base.partition("@")
+    hub_id, _, revision = (base, "", "") if base.startswith(".") else base.partition("@")
     named: dict[str, Any] = {"base_model_name_or_path": hub_id} | ({"revision": revision} if revision else {})
     config.write_text(json.dumps(content | named, indent=2, sort_keys=True), encoding="utf-8")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chaintune.errors import ConfigError, DataError, StoreError, nearest, require
+from chaintune.errors import ConfigError, DataError, ModelError, StoreError, nearest, require
 from chaintune.files.reading import read_json
 from chaintune.records import ALL_SEEDS, Audit, Recommendation, ResultRow, Scores, rows_to_polars
 from chaintune.records.amounts import USUAL_MARGIN
@@ -68,14 +68,19 @@ class StudyCheckpoint:
         Raises:
             StoreError: the weights are not in the store.
         """
-        entry = open_store(self.address).get("stage", self.key)
-        return (entry.path if entry else self.files()[0]).resolve()
+        if entry := open_store(self.address).get("stage", self.key):
+            return entry.path.resolve()
+        weights, adapter = self.files()
+        return (adapter or weights).resolve()
 
-    def files(self) -> tuple[Path, Path | None]:
+    def files(self, *, trust_remote_code: bool = False) -> tuple[Path, Path | None]:
         """The folder of the weights, and that of the adapter on top of them if there is one.
 
+        Args:
+            trust_remote_code: run Python code that comes with the model.
+
         Raises:
-            ModelError: the base cannot be opened.
+            ModelError: the base cannot be opened, or is no longer the one that the run began with.
             StoreError: the weights are not in the store.
         """
         from chaintune.execution.bases import open_base  # loads torch
@@ -88,7 +93,13 @@ class StudyCheckpoint:
         named = self.base if entry else next((name for name, key in bases.items() if key == self.key), "")
         if not named:
             raise StoreError(f"checkpoint '{self.title}': {self._where_kept(study, store)}")
-        base = open_base(study.located(named), store, study.backend, allow_unused=study.allow_unused)
+        how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
+        base = open_base(study.located(named), store, study.backend, **how)
+        if base.key != bases.get(named, base.key):
+            raise ModelError(
+                f"checkpoint '{self.title}': the model '{named}' has changed since the run, so that what was trained "
+                "from it would answer otherwise; put back what it was, or run the study again"
+            )
         return base.folder, entry.path if entry else base.adapter
 
     def _where_kept(self, study: "Study", store: Store) -> str:
@@ -112,7 +123,7 @@ class StudyCheckpoint:
         """
         from chaintune import models
 
-        weights, adapter = self.files()
+        weights, adapter = self.files(trust_remote_code=trust_remote_code)
         how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_unused": self.study.allow_unused}
         chosen = models.resolve_precision(precision)
         loaded = models.load(weights, adapter=adapter, precision=chosen, trainable=False, **how)

@@ -215,7 +215,7 @@ def test_planned_tokens_are_the_tokens_that_are_read(smoke: Smoke, tmp_path: Pat
     (node,) = session.plan.stages
     entry = session.store.get("stage", node.key)
     assert entry is not None
-    assert entry.info["train_tokens"] == node.train_tokens
+    assert entry.info["train_tokens"] == node.tokens
     assert session.plan.stage_bytes[node.key] == pytest.approx(
         (entry.path / "model.safetensors").stat().st_size, rel=0.05
     )

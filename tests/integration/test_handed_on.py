@@ -13,13 +13,16 @@ from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
 import chaintune
+from chaintune import export
 from chaintune.cli import main
-from chaintune.errors import ConfigError, StoreError
+from chaintune.errors import ConfigError, ModelError, StoreError
 from chaintune.models.adapters import without_noise
+from chaintune.results import StudyCheckpoint
 from tests import tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "models.md"
 TELLTALE = "home-of-somebody"
+MODEL = "model@1"  # no revision of the Hub
 STUDY = {
     "precision": "fp32",
     "chains": [["balls", "boxes"]],
@@ -39,12 +42,12 @@ def run(*words: str) -> int:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a model, two tasks and a finished study of them, in which the tests work."""
     place = tmp_path_factory.mktemp("made") / TELLTALE
-    tiny.write_model(place / "model")
+    tiny.write_model(place / MODEL)
     tasks = {}
     for name, role in (("balls", "safety"), ("boxes", "capability")):
         path = str(tiny.write_task(place / f"{name}.jsonl", rule=name.removesuffix("s").replace("boxe", "box")))
         tasks[name] = {"role": role, "path": path, "train": 16, "test": 16}
-    (place / "study.yaml").write_text(yaml.safe_dump({"base": str(place / "model"), "tasks": tasks, **STUDY}))
+    (place / "study.yaml").write_text(yaml.safe_dump({"base": str(place / MODEL), "tasks": tasks, **STUDY}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("chaintune.report.folder.result_figures", lambda _results: [])  # they are made elsewhere
@@ -84,7 +87,7 @@ def test_a_checkpoint_is_a_model_with_its_scores(results: chaintune.StudyResults
     model, tokenizer = results.checkpoint("balls>boxes", variant="lora").load(precision="fp32")
     base, _ = results.checkpoint("base").load(precision="fp32")
     assert not torch.equal(logits(model, tokenizer), logits(base, tokenizer))
-    assert results.checkpoint("base").path.name == "model"
+    assert results.checkpoint("base").path.name == MODEL
     assert len(results.checkpoint("balls", variant="full").scores("balls")) == 16
     with pytest.raises(ConfigError, match="variant 'dora': did you mean 'lora'"):
         results.checkpoint("balls", variant="dora")
@@ -95,10 +98,10 @@ def test_an_adapter_is_handed_on_with_its_base_in_sight(
 ) -> None:
     asked = ("store", "export", "balls>boxes", "--run", "out", "--store", "store", "--variant", "lora")
     assert run(*asked, "--to", "handed/adapter") == 0
-    assert "its base is ../../model" in capsys.readouterr().out
+    assert f"its base is ../../{MODEL}" in capsys.readouterr().out
     card = (place / "handed" / "adapter" / "README.md").read_text()
     assert "library_name: peft" in card
-    assert "An adapter on `../../model`" in card
+    assert f"An adapter on `../../{MODEL}`" in card
     assert "## Forgetting" in card
     assert run(*asked, "--to", "handed/adapter") == 2
     assert "holds files already" in capsys.readouterr().err
@@ -115,6 +118,30 @@ def test_an_adapter_is_handed_on_with_its_base_in_sight(
     whole = AutoModelForCausalLM.from_pretrained("handed/whole")
     assert torch.allclose(logits(whole, tokenizer), expected, atol=1e-5)
     assert "library_name: transformers" in Path("handed/whole/README.md").read_text()
+
+
+def test_what_is_copied_is_what_a_model_is_loaded_from(tmp_path: Path) -> None:
+    weights, copied = tmp_path / "entry", tmp_path / "copied"
+    model = {"config.json", "model.safetensors", "tokenizer.json", "merges.txt", "additional_chat_templates/tool.jinja"}
+    for name in (*model, "manifest.json", "steps.jsonl", "command.log", "README.md", "training_args.bin", "in/x.json"):
+        (weights / name).parent.mkdir(parents=True, exist_ok=True)
+        (weights / name).write_text(TELLTALE)
+    copied.mkdir()
+    export._copy(weights, copied)
+    assert {path.relative_to(copied).as_posix() for path in copied.rglob("*") if path.is_file()} == model
+
+
+def test_a_base_that_was_replaced_since_is_not_put_under_what_was_trained_from_it(
+    place: Path, results: chaintune.StudyResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = place / MODEL / "model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(ModelError, match=f"the model '{MODEL}' has changed since the run"):
+        results.checkpoint("balls>boxes", variant="lora").load()
+    weights.write_bytes(before)
+    monkeypatch.setattr(StudyCheckpoint, "files", lambda _self: (place / MODEL, place / "adapter"))
+    assert results.checkpoint("base").path == place / "adapter", "an adapter on a base is what was opened"
 
 
 def test_what_was_not_kept_says_what_keeps_it(
@@ -155,7 +182,7 @@ def test_nothing_that_is_shared_names_this_machine(place: Path) -> None:
     task = ("--task", "balls", "--set", f"tasks.balls.path={place / 'balls.jsonl'}", "--store", "store")
     store_export = ("store", "export", "balls", "--run", "out", "--store", "store", "--variant", "full")
     assert run(*store_export, "--to", str(place / "handed" / "full")) == 0
-    models = (str(place / "model"), str(place / "handed" / "full"))
+    models = (str(place / MODEL), str(place / "handed" / "full"))
     assert run("audit", *models, *task, "--by", "owner", "--out", str(place / "audit")) == 0
     shared = [path for name in ("out", "audit", "handed") for path in (place / name).rglob("*") if path.is_file()]
     assert {"results.parquet", "report.html", "README.md", "adapter_config.json", "provenance.json"} <= {

@@ -138,7 +138,7 @@ def test_who_is_replayed_goes_by_scores_before_and_after_the_loss(study: Study) 
 
 def test_what_is_planned_is_what_is_read(study: Study) -> None:
     for chain in (*study.chains("replay"), *study.chains("rehearse"), *study.chains("joint")):
-        assert study.notes(chain)["train_tokens"] == pytest.approx(study.stage(chain).train_tokens, rel=0.05), chain
+        assert study.notes(chain)["train_tokens"] == pytest.approx(study.stage(chain).tokens, rel=0.05), chain
 
 
 def test_what_is_replayed_of_its_own_was_said_once_by_the_checkpoint_before_the_loss(study: Study) -> None:

@@ -33,10 +33,11 @@ def init(
     from chaintune.study.json_schema import schema_text
 
     data = user_path(data)
-    out = out or Path(f"{data.name.partition('.')[0]}.yaml")
+    out = out or Path(f"{data.name.partition('.')[0] or 'study'}.yaml")
     if out.exists():
         raise ConfigError(f"{out}: there is a file already; name another one by --out, or remove it")
-    base = os.path.relpath(base, out.parent) if Path(base).exists() else base
+    parts = [base] if Path(base).exists() else base.split("+")
+    base = "+".join(os.path.relpath(part, out.parent) if Path(part).exists() else part for part in parts)
     draft = draft_study(data, shown=os.path.relpath(data, out.parent), base=base)
     write_bytes(out, draft.text.encode())
     write_bytes(out.with_name(SCHEMA_FILE), schema_text().encode())

@@ -30,8 +30,8 @@ from chaintune.tasks.prompts import continuation
 
 # A tokenizer holds ten times what is kept of a text while it works, so texts go to it in portions.
 _CHUNK_EXAMPLES = 2048
-# Some 1.5 kB each.
-_KEPT_EXAMPLES = 100_000
+# Some 40 bytes each.
+_KEPT_TOKENS = 5_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,8 @@ class _SpecialTokens:
 
 
 _digests: WeakKeyDictionary[PreTrainedTokenizerBase, str] = WeakKeyDictionary()
-_read_before: dict[tuple[str, int, _SpecialTokens, str], dict[int, tuple[Example, Encoded]]] = {}
+_Read = dict[int, tuple[Example, Encoded]]
+_read_before: dict[tuple[object, ...], _Read] = {}
 
 
 def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Encoded]:
@@ -109,33 +110,45 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
         (`_encode_pair`) wherever the prompt's own tokens survive.
     """
     special = _special_tokens(tokenizer)
-    known = _known_to(tokenizer, special, room_for=len(examples))
+    way = _way_of(tokenizer, special)
+    known = _read_before.get(way, {})
     fresh = list({id(example): example for example in examples if id(example) not in known}.values())
+    read: _Read = {}
     for start in range(0, len(fresh), _CHUNK_EXAMPLES):
         chunk = fresh[start : start + _CHUNK_EXAMPLES]
         texts = [as_read(tokenizer, example) for example in chunk]
         encoded = _encode_chunk(tokenizer, texts, special)
-        known |= {id(example): (example, own) for example, own in zip(chunk, encoded, strict=True)}
-    return [known[id(example)][1] for example in examples]
+        read |= {id(example): (example, own) for example, own in zip(chunk, encoded, strict=True)}
+    _keep(way, read)
+    return [(read.get(id(example)) or known[id(example)])[1] for example in examples]
 
 
-def _known_to(
-    tokenizer: PreTrainedTokenizerBase, special: _SpecialTokens, *, room_for: int
-) -> dict[int, tuple[Example, Encoded]]:
-    """Examples by identity that a tokenizer of the same content has read before, where there is room for more.
-
-    A run asks each checkpoint of a base the same examples, and reads them to size its stages before. The dictionary
-    holds the examples too, so that no other object takes their identity.
-    """
+def _way_of(tokenizer: PreTrainedTokenizerBase, special: _SpecialTokens) -> tuple[object, ...]:
+    """Everything of a tokenizer that says how it reads an example."""
     if tokenizer not in _digests:
         content = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else uuid4().hex
         _digests[tokenizer] = sha256(content.encode()).hexdigest()
-    way = (_digests[tokenizer], len(tokenizer), special, repr(tokenizer.chat_template))
-    known = _read_before.setdefault(way, {})
-    if sum(map(len, _read_before.values())) + room_for > _KEPT_EXAMPLES:
+    # A template may write any special token by its name, and read another one of the same template otherwise.
+    written = (repr(tokenizer.chat_template), repr(tokenizer.special_tokens_map))
+    return (_digests[tokenizer], len(tokenizer), tokenizer.split_special_tokens, special, *written)
+
+
+def _keep(way: tuple[object, ...], read: _Read) -> None:
+    """Keep what was read, where it is not too much; what was kept before makes room.
+
+    A run asks each checkpoint of a base the same examples, and reads them to size its stages before. Examples are kept
+    by identity, and with them, so that no other object takes it.
+    """
+    tokens = _tokens_of(read)
+    if not read or tokens > _KEPT_TOKENS:
+        return
+    if tokens + sum(map(_tokens_of, _read_before.values())) > _KEPT_TOKENS:
         _read_before.clear()
-        _read_before[way] = known = {}
-    return known
+    _read_before.setdefault(way, {}).update(read)
+
+
+def _tokens_of(read: _Read) -> int:
+    return sum(len(one.prefix) + sum(map(len, one.continuations)) for _, one in read.values())
 
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[int, ...]]:

@@ -17,7 +17,7 @@ from chaintune.errors import ModelError, nearest
 from chaintune.models.folders import ADAPTER_CONFIG, CONFIG, check_folder, json_object
 
 # What a model needs to be loaded; weights in pickle formats are left where they are.
-_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
 # Other formats of the same weights, and what lies in subfolders.
 _NOT_FROM_HUB = ["consolidated*.safetensors", "*/*"]
 
@@ -102,7 +102,7 @@ def locate_tokenizer(name: str) -> Path:
         return _checked(path, CONFIG).absolute()
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"tokenizer '{name}': expected a folder in transformers' layout, or a Hub id")
-    patterns = [pattern for pattern in _HUB_FILES if pattern != "*.safetensors"]
+    patterns = [pattern for pattern in MODEL_FILES if pattern != "*.safetensors"]
     return _checked(_snapshot(name, f"tokenizer '{name}' is no folder", patterns), CONFIG).absolute()
 
 
@@ -191,7 +191,7 @@ def _from_hub(name: str, *, needs: str) -> Path:
     return _checked(_snapshot(name, tried), needs)
 
 
-def _snapshot(name: str, tried: str, patterns: Sequence[str] = _HUB_FILES) -> Path:
+def _snapshot(name: str, tried: str, patterns: Sequence[str] = MODEL_FILES) -> Path:
     hub_id, _, revision = name.partition("@")
     options = {"revision": revision or None, "allow_patterns": list(patterns), "ignore_patterns": _NOT_FROM_HUB}
     try:

@@ -336,7 +336,7 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            taught_tokens=round(facts.tokens.taught * spec.examples / facts.examples),
+            tokens=round(facts.tokens.taught * spec.examples / facts.examples),
             **how,
         )
         self.curvatures.setdefault(key, node)
@@ -376,7 +376,7 @@ class Graph:
             losses=tuple(losses.values()),
             examples=examples,
             examples_seed=seed,
-            taught_tokens=sum(
+            tokens=sum(
                 round(facts.tokens.taught * min(1.0, examples / facts.examples))
                 for facts in (self.facts[task] for task in tasks)
             ),
@@ -400,7 +400,7 @@ class Graph:
             seed=stage.seed,
             precision=self.precision,
             variant=stage.variant,
-            score_tokens=facts.tokens.scored["test"],
+            tokens=2 * facts.tokens.scored["test"],
         )
         self.divergences.setdefault(stage.key, {}).setdefault(node.key, node)
         if place:
@@ -498,7 +498,7 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            train_tokens=self._tokens(step, settings.recipe),
+            tokens=self._tokens(step, settings.recipe),
             held_bytes=step.bytes_a_token * self._looked_at(step)[1],
         )
 
@@ -635,13 +635,13 @@ class Graph:
             measure=measure,
             by="" if measure == facts.decides or facts.decides not in facts.measured else measure,
             variant=at.variant if labels else (),
-            score_tokens=tokens,
+            tokens=tokens,
             template=self.templates.get((owner, task), ""),
             ends=self.ends.get(owner, ()) if measure == GENERATION or generation else (),
             generation=generation,
         )
         if measure == GENERATION and node.asks_twice:
-            node = replace(node, score_tokens=tokens + facts.tokens.rewritten)
+            node = replace(node, tokens=tokens + facts.tokens.rewritten)
         others = self.scores.setdefault(at.key, {})
         # Own answers are written here: they are taught, and compared with nothing that a server wrote.
         if (serve := None if generation else self.study.serve) is not None:
@@ -740,7 +740,7 @@ def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode
         task=task.name,
         seed=0,
         precision=node.precision,
-        score_tokens=node.score_tokens,
+        tokens=2 * node.tokens,
         called=f"KL of {node.called} to {parent.called}",
     )
 

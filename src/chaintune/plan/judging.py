@@ -56,7 +56,7 @@ class TaskJudge:
             task=texts.task,
             split=texts.split,
             measure=self.measure,
-            score_tokens=self.tokens[texts.split],
+            tokens=self.tokens[texts.split],
             called=texts.called,
             scorer=self.scorer,
             measurement_key=texts.key,

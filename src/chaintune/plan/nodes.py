@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from chaintune.records import (
     Checkpoint,
@@ -150,7 +150,13 @@ class _Node:
         chain: labels of the steps up to the checkpoint: a task's name, `bbq@5%` for a replay; the base has none.
         seed, precision: of the checkpoint.
         variant: the varied knobs, for people; equal nodes of several variants bear the first one's.
+        tokens: work of this node; 0 if not counted.
+        kind: of the store's entry.
+        job: whether it makes a checkpoint or measures one.
     """
+
+    kind: ClassVar[str]
+    job: ClassVar[Literal["make", "measure"]] = "measure"
 
     key: str
     base: str
@@ -159,6 +165,7 @@ class _Node:
     seed: int
     precision: str
     variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    tokens: int = field(default=0, compare=False)
 
     @property
     def checkpoint_title(self) -> str:
@@ -188,11 +195,6 @@ class _MeasurementNode(_Node):
         return self.parents
 
     @property
-    def job(self) -> Literal["make", "measure"]:
-        """Which kind of job it is."""
-        return "measure"
-
-    @property
     def held_key(self) -> str:
         """Key of the checkpoint that is in memory when the node is done."""
         return self.checkpoint_key
@@ -211,22 +213,19 @@ class StageNode(_Node):
         recipe: how, with the seed and the precision.
         resources: what it asks of a cluster.
         report_to: trackers, by transformers' names.
-        train_tokens: counted over all epochs; 0 if not counted.
+        tokens: counted over all epochs; 0 if not counted.
         held_bytes: memory that a mitigation takes throughout the stage for what it looks at, at most; 0 if not counted.
     """
+
+    kind: ClassVar[str] = "stage"
+    job: ClassVar[Literal["make", "measure"]] = "make"
 
     parent_key: str
     operation: Operation
     recipe: Recipe
     resources: Resources = field(default_factory=Resources, compare=False)
     report_to: tuple[str, ...] = field(default=(), compare=False)
-    train_tokens: int = field(default=0, compare=False)
     held_bytes: int = field(default=0, compare=False)
-
-    @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        return "stage"
 
     @property
     def task(self) -> str:
@@ -265,11 +264,6 @@ class StageNode(_Node):
         return (*self.parents, *self.measurements)
 
     @property
-    def job(self) -> Literal["make", "measure"]:
-        """Which kind of job it is."""
-        return "make"
-
-    @property
     def held_key(self) -> str:
         """Key of the checkpoint that is in memory when the node is done."""
         return self.key
@@ -295,15 +289,10 @@ class StageNode(_Node):
         """For people: `bbq>csqa, lora lr=1e-3, seed 1`."""
         return self.checkpoint_title
 
-    @property
-    def tokens(self) -> int:
-        """Work of this node."""
-        return self.train_tokens
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         dose = self.operation.portions[-1].dose if isinstance(self.operation, DataMix) else None
-        own = {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens, "held_bytes": self.held_bytes}
+        own = {"parent": self.parent_key, "dose": dose, "held_bytes": self.held_bytes}
         return _common(self) | own | ({"external": True} if isinstance(self.operation, External) else {})
 
 
@@ -316,7 +305,6 @@ class ScoreNode(_MeasurementNode):
         split: of the task's examples; those it was trained on are measured to see which groups lost most.
         measure: how it is asked.
         by: the same for people, where it is not how the task's verdicts are decided.
-        score_tokens: 0 if not counted.
         devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
         called: name of a checkpoint that is no study's, for people.
         template: digest of the chat template that renders the examples; empty where they are read as plain text.
@@ -326,11 +314,12 @@ class ScoreNode(_MeasurementNode):
         generation: how texts are written; None is as the task says.
     """
 
+    kind: ClassVar[str] = "score"
+
     task: str
     split: Split = "test"
     measure: str = "choice"
     by: str = field(default="", compare=False)
-    score_tokens: int = field(default=0, compare=False)
     devices: int = field(default=1, compare=False)
     called: str = field(default="base", compare=False)
     template: str = ""
@@ -338,11 +327,6 @@ class ScoreNode(_MeasurementNode):
     served: bool = False
     compared: bool = False
     generation: Generation | None = None
-
-    @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        return "score"
 
     @property
     def title(self) -> str:
@@ -361,15 +345,9 @@ class ScoreNode(_MeasurementNode):
         """Whether some examples are asked a second way, so that results tell how much of a change is rounding."""
         return self.checkpoint_key == self.base_key and self.split == "test"
 
-    @property
-    def tokens(self) -> int:
-        """Work of this node."""
-        return self.score_tokens
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        own = {"checkpoint": self.checkpoint_key, "split": self.split, "measure": self.measure}
-        return _common(self) | own | {"tokens": self.score_tokens}
+        return _common(self) | {"checkpoint": self.checkpoint_key, "split": self.split, "measure": self.measure}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,15 +404,7 @@ class JudgementNode(ScoreNode):
 class _WholeModelNode(_MeasurementNode):
     """A measurement of whole models, which one process makes."""
 
-    @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        raise NotImplementedError
-
-    @property
-    def devices(self) -> int:
-        """One process measures it."""
-        return 1
+    devices: ClassVar[int] = 1
 
     @property
     def work(self) -> tuple[str, ...]:
@@ -451,8 +421,9 @@ class CurvatureNode(_WholeModelNode):
         objective: that the stage optimised.
         examples, space, batches, tolerance, basis: how, as `hessian.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
-        taught_tokens: of the examples; 0 if not counted.
     """
+
+    kind: ClassVar[str] = "curvature"
 
     task: str
     objective: str
@@ -462,27 +433,15 @@ class CurvatureNode(_WholeModelNode):
     tolerance: float
     basis: int
     examples_seed: int
-    taught_tokens: int = field(default=0, compare=False)
-
-    @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        return "curvature"
 
     @property
     def title(self) -> str:
         """For people: `bbq, seed 1, curvature on bbq`."""
         return f"{self.checkpoint_title}, curvature on {self.task}"
 
-    @property
-    def tokens(self) -> int:
-        """Work of this node: tokens that one product reads. How many products it takes is not known before."""
-        return self.taught_tokens
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        own = {"checkpoint": self.checkpoint_key, "examples": self.examples, "tokens": self.tokens}
-        return _common(self) | own
+        return _common(self) | {"checkpoint": self.checkpoint_key, "examples": self.examples}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,13 +451,13 @@ class KlNode(_WholeModelNode):
     Attributes:
         task: that was taught.
         parent_key: of the checkpoint before the stage.
-        score_tokens: that each of the two reads; 0 if not counted.
         called: what it is for people, where the two are no stage and its parent.
     """
 
+    kind: ClassVar[str] = "kl"
+
     task: str
     parent_key: str
-    score_tokens: int = field(default=0, compare=False)
     called: str = field(default="", compare=False)
 
     @property
@@ -507,23 +466,13 @@ class KlNode(_WholeModelNode):
         return (self.checkpoint_key, self.parent_key)
 
     @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        return "kl"
-
-    @property
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1, KL to its parent on csqa`."""
         return f"{self.called or f'{self.checkpoint_title}, KL to its parent'} on {self.task}"
 
-    @property
-    def tokens(self) -> int:
-        """Work of this node."""
-        return 2 * self.score_tokens
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return _common(self) | {"checkpoint": self.checkpoint_key, "parent": self.parent_key, "tokens": self.tokens}
+        return _common(self) | {"checkpoint": self.checkpoint_key, "parent": self.parent_key}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -535,14 +484,14 @@ class OverlapNode(_WholeModelNode):
         losses: the part of each one's recipe that says which loss it is.
         examples: of each task's training examples, at most.
         examples_seed: of the choice of examples.
-        taught_tokens: of the examples; 0 if not counted.
     """
+
+    kind: ClassVar[str] = "overlap"
 
     tasks: tuple[str, ...]
     losses: tuple[Recipe, ...]
     examples: int
     examples_seed: int
-    taught_tokens: int = field(default=0, compare=False)
 
     @property
     def task(self) -> str:
@@ -550,25 +499,14 @@ class OverlapNode(_WholeModelNode):
         return "+".join(self.tasks)
 
     @property
-    def kind(self) -> str:
-        """Of the store's entry."""
-        return "overlap"
-
-    @property
     def title(self) -> str:
         """For people: `bbq, seed 1, gradients of bbq, csqa`."""
         named = self.checkpoint_title if self.chain else "base"
         return f"{named}, gradients of {', '.join(self.tasks)}"
 
-    @property
-    def tokens(self) -> int:
-        """Work of this node."""
-        return self.taught_tokens
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        own = {"checkpoint": self.checkpoint_key, "examples": self.examples, "tokens": self.tokens}
-        return _common(self) | own
+        return _common(self) | {"checkpoint": self.checkpoint_key, "examples": self.examples}
 
 
 # A job of one kind makes a checkpoint, by training or by merging; of the other it measures one. A base is no job: it is
@@ -614,4 +552,5 @@ def _common(node: Node) -> dict[str, Any]:
         "variant": variant_label(node.variant),
         "seed": node.seed if node.chain else None,
         "task": node.task,
+        "tokens": node.tokens,
     }

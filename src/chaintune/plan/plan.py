@@ -114,8 +114,8 @@ class Plan:
             "scores_unshared": self.scores_unshared,
             "curvatures": len(self.curvatures),
             "divergences": len(self.divergences),
-            "train_tokens": sum(node.train_tokens for node in self.stages),
-            "score_tokens": sum(node.score_tokens for node in self.scores),
+            "train_tokens": sum(node.tokens for node in self.stages),
+            "score_tokens": sum(node.tokens for node in self.scores),
             "disk_bytes": self.disk_bytes,
         }
 

@@ -24,6 +24,16 @@ def parts_of(dimension: str) -> tuple[str, ...]:
     return parts
 
 
+def one_name(text: str) -> str:
+    """A text as the name of one dimension, which nobody takes for two that are crossed.
+
+    Example:
+        >>> one_name(" age x faith "), one_name("")
+        ('age_x_faith', 'group')
+    """
+    return _TIMES.sub("_x_", text.strip()) or "group"
+
+
 def joined(*parts: str) -> str:
     """The name in results of one dimension, of two that are crossed, or of a pair of their groups.
 

@@ -13,7 +13,7 @@ from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
 from chaintune.report.external import external_sentence, external_stages
 from chaintune.report.gate import gate_sentence, gate_table
-from chaintune.report.markdown import escape, table_markdown
+from chaintune.report.markdown import code, escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.model_index import model_index
 from chaintune.report.outcomes import outcome_tables
@@ -111,7 +111,7 @@ def model_card(
     results = Results("", rows, level, Limits(choice.target, choice.margin))
     parts += [_nested(table) for table in mitigation_tables(results)]
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
-    own = [row for row in rows if row.chain == written]
+    own = [row for row in rows if (row.chain, row.variant) == (written, choice.variant)]
     name = after.rstrip("/").rpartition("/")[2]
     index = model_index(name, own, level=level)
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
@@ -133,7 +133,7 @@ def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name:
     front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "tags": ["chaintune"]}
     # The Hub knows no folders.
     front |= {"base_model": base.partition("@")[0]} if base and not base.startswith(".") else {}
-    what = f"An adapter on {_code(base)}" if adapter else "A model"
+    what = f"An adapter on {code(base)}" if adapter else "A model"
     where = " (a path seen from this folder: hand the base on too, or name it by its Hub id)"
     steps = ", then ".join(own[0].steps) if own and own[0].steps else chain
     beside = "".join(f", {part}" for part in (variant, f"seed {seed}" if seed else "") if part)
@@ -145,10 +145,6 @@ def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name:
     section = forgetting_section(replace(results, rows=alike), chain=chain)
     index = model_index(name, own, level=results.level)
     return merged(head, name=FORGETTING, section=section, index=index, where="README.md")
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', '')}`"
 
 
 def _nested(table: Table) -> str:
@@ -192,12 +188,12 @@ def _score(rows: Sequence[ResultRow], task: str, chain: str) -> ResultRow | None
 
 def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
     fields = ", ".join(f"{name} {value}" for name, value in recipe.items())
-    lost = f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is"
+    lost = f"{code(after)} had lost part of what {code(before)} knew of {escape(choice.task)}. This model is"
     if not recipe:
         return f"{lost} made of both without training: {escape(step)} ({escape(choice.dose_curve)})."
     return (
-        f"{lost} `{after}` after one more stage of training on {escape(step)} ({escape(choice.dose_curve)}; the share "
-        f"is of the task's training data). Recipe: {escape(fields)}."
+        f"{lost} {code(after)} after one more stage of training on {escape(step)} ({escape(choice.dose_curve)}; the "
+        f"share is of the task's training data). Recipe: {escape(fields)}."
     )
 
 

@@ -41,6 +41,11 @@ def escape(text: str) -> str:
     return visible(text).replace("\n", " ")
 
 
+def code(text: str) -> str:
+    """Text from data as code, on one line."""
+    return f"`{visible(text).replace('`', '').replace(chr(10), ' ')}`"
+
+
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell if cell == "---" else escape(cell) for cell in cells) + " |"
 
@@ -50,10 +55,15 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
     named = ", ".join(f"{name} {packages[name]}" for name in ("chaintune", "torch", "transformers") if name in packages)
     lines = [
         "## Where this comes from",
-        f"- command: `{' '.join(provenance['command'])}`",
-        f"- written {provenance['written_at']} with {named}",
-        f"- on Python {provenance['python']}, {escape(provenance['platform'])}",
-        f"- precision {', '.join(provenance['precision'])}; seeds {', '.join(map(str, provenance['seeds']))}",
+        f"- command: {code(' '.join(provenance['command']))}",
+        *map(
+            escape,
+            (
+                f"- written {provenance['written_at']} with {named}",
+                f"- on Python {provenance['python']}, {provenance['platform']}",
+                f"- precision {', '.join(provenance['precision'])}; seeds {', '.join(map(str, provenance['seeds']))}",
+            ),
+        ),
     ]
     for name, task in provenance["tasks"].items():
         sizes = f"{task['train_examples']} to train, {task['test_examples']} to test"

@@ -81,7 +81,7 @@ def predict_orders(
         _run(verified, out / "verified", options, command)
         made = gather(verified).scored()
         trained = measured_orders(made, checked, inference)
-    stages, tokens = len(session.plan.stages), sum(node.train_tokens for node in session.plan.stages)
+    stages, tokens = len(session.plan.stages), sum(node.tokens for node in session.plan.stages)
     every = stages_of_all_orders(len(tasks))
     result = PredictedOrders(
         study.name,

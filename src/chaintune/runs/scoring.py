@@ -155,7 +155,7 @@ def scored_models(
                 is_read = shown[name] in readers and (shown[name], task.name) not in there
                 is_read = is_read and not store.has("score", node.key)
                 tokens = _read_tokens(task, readers[shown[name]], asks_twice=node.asks_twice) if is_read else 0
-                nodes[node.key] = replace(node, score_tokens=tokens)
+                nodes[node.key] = replace(node, tokens=tokens)
     tell_unused(chat)
     _check_servers(bases, nodes.values(), by_name, store, serving)
     tell_sampling(by_name.values(), readers)

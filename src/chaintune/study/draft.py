@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from chaintune import tasks
-from chaintune.errors import DataError, number_of
+from chaintune.errors import DataError, number_of, visible
 from chaintune.files.cells import plain_text
 from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row
 from chaintune.records import Task
+from chaintune.records.crossing import one_name
 from chaintune.records.examples import LABEL, is_no_group
 from chaintune.study.schema import TASK_NAME
 from chaintune.tasks.columns import ColumnNames, template_columns
@@ -71,7 +72,8 @@ def draft_study(data: Path, *, shown: str, base: str) -> Draft:
     columns, read = _columns_of(rows, str(data))
     findings, doubts = [_in_words(columns)], list[str]()
     columns |= _people_and_clusters(rows, read, findings, doubts)
-    task, skipped = _loaded(data, columns)
+    name = _task_name(data)
+    task, skipped = _loaded(name, data, columns)
     if skipped:
         doubts.append(f"what to do about rows that cannot be used; they are left out: {skipped}")
     findings.append(f"{number_of(len(task.train), 'example')} could be taught and {len(task.test):,} tested")
@@ -80,7 +82,7 @@ def draft_study(data: Path, *, shown: str, base: str) -> Draft:
         doubts.append("what tuning on this file takes away, as no known task's data are here (chaintune tasks)")
     doubts.append("its role: 'safety' is what later tuning must not take away, 'capability' what is to be learned")
     spec = {"role": "capability", "path": shown, "columns": columns} | ({"unusable": "skip"} if skipped else {})
-    text = _written(_task_name(data), spec | _sizes(task), kept, base=base, sizes=findings[-1], doubts=doubts)
+    text = _written(name, spec | _sizes(task), kept, base=base, sizes=findings[-1], doubts=doubts)
     return Draft(text, tuple(findings), tuple(doubts))
 
 
@@ -91,7 +93,7 @@ def _people_and_clusters(
     free, columns = _free_columns(rows, read), dict[str, Any]()
     groups = {} if read.groups or read.group_map else _groups(free)
     if groups:
-        columns["groups"] = {_dimension(name): name for name in groups}
+        columns["groups"] = dict(zip(_dimensions(groups), groups, strict=True))
         findings.append(f"groups: {', '.join(f'{name} ({count})' for name, count in groups.items())}")
     elif not read.group_map:
         doubts.append("groups of people or topics: no column looks like any; name one, 'groups: {NAME: COLUMN}'")
@@ -108,7 +110,8 @@ def _people_and_clusters(
 
 def _task_name(data: Path) -> str:
     name = data.name.partition(".")[0]
-    return name if TASK_NAME.fullmatch(name) and name not in (*_NO_NAMES, *tasks.names()) else "mine"
+    own = TASK_NAME.fullmatch(name) and ":" not in name
+    return name if own and name not in (*_NO_NAMES, *tasks.names()) else "mine"
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -213,10 +216,14 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).removeprefix("-").isdecimal()
 
 
-def _dimension(column: str) -> str:
-    """A column's name as that of a dimension."""
-    name = column.rpartition(".")[2]
-    return f"{name}_group" if name == LABEL else name
+def _dimensions(columns: Iterable[str]) -> list[str]:
+    """The names of columns as those of dimensions: the last part, where no other has it."""
+    names = list[str]()
+    for column in columns:
+        own = one_name(column.rpartition(".")[2])
+        own = f"{own}_group" if own == LABEL else own
+        names.append(one_name(column) if own in names else own)
+    return names
 
 
 def _is_cluster(values: Sequence[str]) -> bool:
@@ -225,14 +232,14 @@ def _is_cluster(values: Sequence[str]) -> bool:
     return different >= _FEWEST_CLUSTERS and len(values) >= _ROWS_A_CLUSTER * different
 
 
-def _loaded(data: Path, columns: Mapping[str, Any]) -> tuple[Task, str]:
-    """The task that the file is, and why rows had to be left out, where some had."""
+def _loaded(name: str, data: Path, columns: Mapping[str, Any]) -> tuple[Task, str]:
+    """The task that the file is, split as its name has it, and why rows had to be left out, where some had."""
     options: dict[str, Any] = {"role": "capability", "path": data, "columns": dict(columns)}
     try:
-        return tasks.load("mine", **options), ""
+        return tasks.load(name, **options), ""
     except DataError as error:
         reason = str(error).splitlines()
-        return tasks.load("mine", **options, unusable="skip"), (reason[1] if len(reason) > 1 else reason[0]).strip()
+        return tasks.load(name, **options, unusable="skip"), (reason[1] if len(reason) > 1 else reason[0]).strip()
 
 
 def _sizes(task: Task) -> dict[str, int | str]:
@@ -265,17 +272,17 @@ def _written(name: str, spec: Mapping[str, Any], kept: str, *, base: str, sizes:
         f"# What does a model gain when it is tuned on {_flow(spec['path'])}, and what does it lose?",
         "# chaintune plan says what would run, chaintune run does it; the docs list every key (Reference, Study file).",
         "# yaml-language-server: $schema=study.schema.json",
-        *(f"# Not known: {' '.join(doubt.split())}." for doubt in doubts),
+        *(f"# Not known: {visible(' '.join(doubt.split()))}." for doubt in doubts),
         f"base: {_flow(base)}  # a Hub id, a folder, a .gguf file, BASE+ADAPTER",
         "tasks:",
-        f"  {name}:  # {sizes}",
+        f"  {_flow(name)}:  # {sizes}",
         *(f"    {key}: {_flow(value)}" for key, value in spec.items() if value not in ({}, [])),
     ]
     if kept:
         lines += ["  # Never taught, so what it loses is counted from the base."]
         lines += [f"  {kept}: {{train: none, test: {_KEPT[kept]}}}"]
     lines += [
-        f"chains: [[{name}]]  # with a second task to be taught: both orders",
+        f"chains: {_flow([[name]])}  # with a second task to be taught: both orders",
         "recipe: {method: lora, learning_rate: 0.0002, epochs: 1, batch_size: 8}",
         "# vary: {seed: 3}  # three seeds, to speak of the recipe and not of one model",
         "# keep: final  # only the checkpoint at a chain's end stays in the store",

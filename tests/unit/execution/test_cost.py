@@ -26,7 +26,7 @@ def test_every_stage_and_scoring_counts_once_whether_or_not_its_checkpoint_was_k
     plan, store = ran(tmp_path, keep=keep)
     found = spent(plan, store)
     assert found["unknown"] == 0
-    assert found["score_tokens"] == sum(node.score_tokens for node in plan.scores)
+    assert found["score_tokens"] == sum(node.tokens for node in plan.scores)
     assert found["train_seconds"] >= 0
     kept = [entry.info for entry in store.entries("stage")]
     assert len(kept) == (len(plan.stages) if keep == "all" else 0)

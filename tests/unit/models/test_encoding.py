@@ -15,7 +15,7 @@ from transformers import ByT5Tokenizer
 from chaintune.errors import DataError
 from chaintune.models import encoding
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
-from chaintune.records import Choices, Example, examples_digest
+from chaintune.records import Choices, Example, Message, Reference, examples_digest
 from chaintune.scoring.measures.choice import MEASURE
 from tests import tiny
 
@@ -62,9 +62,31 @@ def test_tokenizers_of_one_content_read_an_example_once(monkeypatch: pytest.Monk
     assert encode_examples(other, examples[:1]) == first[:1]
     encode_examples(WITH_BOS, examples[:1])
     assert len(read) == 6  # another template or tokenizer may read it otherwise
-    monkeypatch.setattr(encoding, "_KEPT_EXAMPLES", 5)
+    monkeypatch.setattr(encoding, "_KEPT_TOKENS", 60)
+    more = tiny.examples(6)[4:]
+    encode_examples(other, more[:1])
     encode_examples(other, examples[:1])
-    assert len(read) == 7  # what was kept had to make room
+    assert len(read) == 8  # what was kept had to make room
+    assert encoding._tokens_of(*encoding._read_before.values()) <= 60
+    monkeypatch.setattr(encoding, "_KEPT_TOKENS", 9)
+    encode_examples(other, more[1:])
+    encode_examples(other, more[1:])
+    assert len(read) == 10  # what is too much by itself is not kept, and drives nothing out
+    encode_examples(other, examples[:1])
+    assert len(read) == 10
+
+
+def test_a_template_that_writes_a_special_token_by_name_is_read_anew_under_another_token() -> None:
+    template = tiny.CHAT.replace("'</s>'", "eos_token")
+    asked = replace(tiny.examples(1)[0], prompt=(Message("user", "Ann?"),), target=Reference("red"))
+    ends = []
+    for end in (tiny.END, tiny.UNKNOWN):
+        tokenizer = tiny.make_tokenizer("byte-level with BOS")
+        tokenizer.eos_token, tokenizer.chat_template = end, template
+        (encoded,) = encode_examples(tokenizer, [asked])
+        ends.append((encoded.continuations[0][-1], tokenizer.eos_token_id))
+    assert ends[0] != ends[1]
+    assert all(written == end for written, end in ends)
 
 
 def test_bos_is_read_where_the_tokenizer_puts_one() -> None:

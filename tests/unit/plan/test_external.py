@@ -45,7 +45,7 @@ def test_rates_share_what_they_do_not_change() -> None:
     chain = [{"external": {"path": "one", "task": "a"}}, "b"]
     plan = make_plan(make_study("ab", chains=[chain], vary=vary))
     assert [node.chain for node in plan.stages].count(("a",)) == 1
-    assert [node.train_tokens for node in plan.stages] == [0, 800, 800, 800, 800]
+    assert [node.tokens for node in plan.stages] == [0, 800, 800, 800, 800]
     assert {cell.checkpoint.tasks for cell in plan.cells} == {(), ("a",), ("a", "b")}
     # One whole model, and one made of it at a time.
     assert plan.disk_bytes == 5_000

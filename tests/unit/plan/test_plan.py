@@ -46,7 +46,7 @@ def test_replay_doses_are_branches_of_the_chain_that_lost_the_task() -> None:
     study = make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.125, 0.25]}}])
     plan = make_plan(study)
     assert [">".join(node.chain) for node in plan.stages] == ["a", "a>b", "a>b>a@12.5%", "a>b>a@25%", "b", "b>a"]
-    assert [node.train_tokens for node in plan.stages] == [800, 800, 100, 200, 800, 800]
+    assert [node.tokens for node in plan.stages] == [800, 800, 100, 200, 800, 800]
     # a>b, a>b>a@12.5%, a>b>a@25%, b>a alone: 2 + 3 + 3 + 2
     assert plan.counts()["stages_unshared"] == 10
 

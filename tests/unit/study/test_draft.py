@@ -12,6 +12,7 @@ from chaintune.errors import DataError
 from chaintune.study import draft
 from chaintune.study.draft import draft_study
 from chaintune.study.study import Study
+from chaintune.study.task_spec import load_spec
 from tests.unit.study.test_json_schema import faults
 
 CHOICES = {
@@ -118,3 +119,25 @@ def test_a_known_task_whose_data_are_here_shows_what_is_lost(tmp_path: Path, mon
 def test_a_file_without_anything_right_is_refused_with_what_a_task_takes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="hold nothing that could be right"):
         draft_study(write(tmp_path / "mine.jsonl", {"a": "{k}", "b": 3}), shown="mine.jsonl", base="tiny")
+
+
+@pytest.mark.parametrize("name", ["2024", "yes", "null", "0x1F", "lm_eval:x", "sentiment"])
+def test_the_task_of_a_file_of_any_name_is_read_at_the_sizes_that_stand_there(name: str, tmp_path: Path) -> None:
+    row = {"sentence": "It is {k}.", "label": "kind {two}", "score": "0.{k}"}
+    path = write(tmp_path / f"{name}.jsonl", row)
+    study = Study.from_mapping(yaml.safe_load(draft_study(path, shown=str(path), base="tiny").text))
+    assert study.chains == ((name if ":" not in name else "mine",),)
+    for task, spec in study.tasks.items():
+        assert load_spec(task, spec).test
+
+
+def test_columns_of_any_name_make_dimensions_that_can_be_asked_for(tmp_path: Path) -> None:
+    shares = {"b": {"kind": "k{two}"}, "age x faith": "a{two}", "\x1b[31m template": "source {few}", "label": "l{two}"}
+    row = {"prompt": "Is it {k}?", "response": "It is {k}.", "a": {"kind": "j{two}"}, **shares}
+    path = write(tmp_path / "mine.jsonl", row)
+    drafted = draft_study(path, shown=str(path), base="tiny")
+    own = Study.from_mapping(yaml.safe_load(drafted.text)).tasks["mine"]
+    groups = {"kind": "a.kind", "b.kind": "b.kind", "age_x_faith": "age x faith", "label_group": "label"}
+    assert load_spec("mine", own).dimensions
+    assert own.columns
+    assert own.columns.groups == groups

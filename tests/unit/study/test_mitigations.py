@@ -168,7 +168,7 @@ def test_a_blend_has_two_parents_and_costs_no_tokens() -> None:
     assert isinstance(merged.operation, Interpolation)
     assert merged.operation.options == (("density", 0.2), ("method", "ties"))
     assert merged.parents == (merged.parent_key, merged.operation.other_key, merged.base_key)
-    assert (blend.train_tokens, blend.recipe.method) == (0, "full")
+    assert (blend.tokens, blend.recipe.method) == (0, "full")
     readers = Readers(plan.nodes, plan.transient_keys())
     gone = [key for node in plan.nodes[: plan.nodes.index(blend)] for key in readers.end(node)]
     assert stage(plan, "a").key not in gone
@@ -179,7 +179,7 @@ def test_targeted_doses_are_weighed_on_training_examples_before_they_are_drawn()
     plan = planned(replay)
     trains = [node for node in plan.scores if node.split == "train"]
     assert [(node.chain, node.task) for node in trains] == [(("a",), "a"), (("a", "b"), "a")]
-    assert [node.score_tokens for node in trains] == [80, 80]
+    assert [node.tokens for node in trains] == [80, 80]
     for chain in ("a>b>a@25% targeted by side", "a>b>a@50% targeted by side"):
         assert stage(plan, chain).measurements == tuple(node.key for node in trains)
         assert plan.nodes.index(stage(plan, chain)) > max(map(plan.nodes.index, trains))
@@ -204,7 +204,7 @@ def test_a_whole_dose_is_the_same_whoever_is_drawn_first() -> None:
 def test_swapped_rows_keep_the_tokens() -> None:
     plan = planned({"rehearse": {"task": "a", "dose": [0.25, 0.5]}}, recipe={"epochs": 2})
     # 8 rows of 100 tokens in 2 epochs, whoever's rows they are.
-    assert {stage(plan, f"a>b with a@{dose}%").train_tokens for dose in (25, 50)} == {1600}
+    assert {stage(plan, f"a>b with a@{dose}%").tokens for dose in (25, 50)} == {1600}
 
 
 def test_own_answers_are_asked_once_and_a_dose_of_none_is_the_plain_chain() -> None:
@@ -231,9 +231,9 @@ def test_distillation_looks_at_own_answers_and_says_what_it_holds_and_reads() ->
     first, second = (stage(plan, f"a>b with distill {weight} top 3 of 4 batch 4") for weight in (1, 2))
     assert (first.measurements, second.measurements) == ((said.key,), (said.key,))
     # 8 rows of 100 tokens in one step of 16; the parent reads 4 once, the step 4 more, and 4 tops are held a token.
-    assert (first.train_tokens, first.held_bytes) == (800 + 400 + 400, 400 * 8 * 4)
+    assert (first.tokens, first.held_bytes) == (800 + 400 + 400, 400 * 8 * 4)
     on_new = planned({"distill": {"task": "a", "rows": "new", "batch": 4}}).stages[-1]
-    assert (on_new.measurements, on_new.tasks, on_new.train_tokens) == ((), ("b",), 800 + 800 + 400)
+    assert (on_new.measurements, on_new.tasks, on_new.tokens) == ((), ("b",), 800 + 800 + 400)
     nothing = planned({"distill": {"task": "a", "weight": 0}})
     assert (nothing.nodes, nothing.cells) == (planned().nodes, planned().cells)
     needs = [
@@ -273,10 +273,10 @@ def test_written_answers_end_where_the_texts_of_their_task_do_and_are_counted_be
     (said,) = [node for node in plan.scores if node.split == "train"]
     assert said.generation == Generation(10, stop=("\n",))
     # 8 prompts of 5 tokens, each with 10 more at most.
-    assert said.score_tokens == 120
+    assert said.tokens == 120
     replayed, held = (next(node for node in plan.stages if kind in node.chain[-1]) for kind in ("own a", "distill"))
-    assert replayed.train_tokens == 60
-    assert (held.train_tokens, held.held_bytes) == (60 + 2 * 15, 60 * 8 * 4)
+    assert replayed.tokens == 60
+    assert (held.tokens, held.held_bytes) == (60 + 2 * 15, 60 * 8 * 4)
     drawn = {"self_replay": replay["self_replay"] | {"temperature": 0.5}}
     (said,) = [
         node for node in make_plan(make_study("abc", **AB, mitigations=[drawn]), tasks).scores if node.generation
