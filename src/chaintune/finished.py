@@ -40,13 +40,13 @@ def load(folder: Path | str, *, store: Store | Path | str | None = None) -> Fini
     """
     place = Path(folder).expanduser()
     if place.is_file():
-        return _compared(place, place.parent) if place.suffix == ".json" else Scores.read(place)
+        return _compared(place) if place.suffix == ".json" else Scores.read(place)
     if (place / RESULTS).is_file():
         return _studied(place, store)
     if (place / ORDERS).is_file():
         return _ordered(place)
     if (place / COMPARISON).is_file():
-        return _compared(place / COMPARISON, place)
+        return _compared(place / COMPARISON)
     if scores := _scores(place):
         return scores
     raise DataError(
@@ -120,8 +120,10 @@ def _estimate(content: Mapping[str, Any]) -> Estimate:
     return Estimate(**known)
 
 
-def _compared(path: Path, folder: Path) -> Audit | Series:
+def _compared(path: Path) -> Audit | Series:
     comparisons, gate = read_comparisons(path)
+    # What another comparison was written beside is not what it compared.
+    folder = path.parent if path.name == COMPARISON else path
     if not any(one.end for one in comparisons):
         return Audit(tuple(comparisons), gate, _scores(folder / "before"), _scores(folder / "after"))
     names = Series(tuple(comparisons)).names

@@ -167,6 +167,9 @@ def test_an_audit_and_a_series_are_read_back(results: chaintune.StudyResults, tm
     assert again.to_dict() == audited.to_dict()
     assert again.before["s"].table.equals(audited.before["s"].table)
     assert str(again) == str(audited)
+    other = chaintune.load(shutil.copy(tmp_path / "audit" / "comparison.json", tmp_path / "audit" / "other.json"))
+    assert isinstance(other, chaintune.Audit)
+    assert not other.before, "scores beside it may be those of another comparison"
     page = (tmp_path / "audit" / "report.html").read_text()
     with pytest.raises(SystemExit) as ended:
         main(["report", str(tmp_path / "audit"), "--format", "html"])

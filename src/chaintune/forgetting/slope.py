@@ -12,8 +12,12 @@ from chaintune.forgetting.references import reference_chains, reference_checkpoi
 from chaintune.forgetting.rows import estimate_rows, keys_by_seed, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks
 from chaintune.records import Checkpoint, Estimate, ForgettingFrom, ResultRow, Settings
+from chaintune.records.checkpoint import knob_target
 from chaintune.stats import Sample, means
 from chaintune.stats.clusters import Floats
+
+# A recipe's name, and what tells two of one name apart, are no amounts, though they may be figures.
+_NAMES = ("recipe", "number")
 
 
 def slope_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
@@ -92,6 +96,8 @@ def _is_rate(knob: str) -> bool:
 
 
 def _numeric(knob: str, text: str) -> float | None:
+    if knob_target(knob)[1] in _NAMES:
+        return None
     try:
         value = float(text)
     except ValueError:

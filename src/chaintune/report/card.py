@@ -128,7 +128,9 @@ def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name:
         adapter: whether it is an adapter alone.
     """
     of, chain, variant, seed = about
-    alike = [row for row in results.rows if row.base == of and row.variant in (variant, "")]
+    # The base was measured once for all seeds.
+    seeds = [row for row in results.rows if row.seed == seed or row.chain == BASE]
+    alike = [row for row in seeds if row.base == of and row.variant in (variant, "")]
     own = [row for row in alike if row.chain == chain]
     front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "tags": ["chaintune"]}
     # The Hub knows no folders.

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,8 @@ def check_alike(parts: Mapping[str, Measured]) -> None:
         DataError: it names what differs, or the seed.
     """
     (first, measured), *others = parts.items()
-    content = dict(_content(measured))
     for folder, other in others:
-        own = dict(_content(other))
+        content, own = _contents(measured, other)
         keys = [key for key in dict.fromkeys((*content, *own)) if content.get(key) != own.get(key)]
         if keys:
             shown = [f"{key} ({_shown(own, key)}, not {_shown(content, key)})" for key in keys[:_MOST_SHOWN]]
@@ -115,15 +114,32 @@ def _in_order(checkpoints: Iterable[MeasuredCheckpoint]) -> tuple[MeasuredCheckp
     )
 
 
+def _contents(measured: Measured, other: Measured) -> Iterator[dict[str, Any]]:
+    """Everything that has to be alike in two runs; a base that one of them could not measure is that of the other."""
+    bases = [dict(_of_bases(one)) for one in (measured, other)]
+    both = bases[0].keys() & bases[1].keys()
+    for one, own in zip((measured, other), bases, strict=True):
+        yield dict(_content(one)) | {key: value for key, value in own.items() if key in both}
+
+
 def _content(measured: Measured) -> Iterator[tuple[str, Any]]:
     """Everything that has to be alike in runs that are joined, as dotted key and value, without places of a machine."""
     written, provenance = measured.study.to_mapping(), measured.provenance
     written["vary"] = {name: values for name, values in written["vary"].items() if name != "seed"}
     yield from _flat(written)
     yield from _flat({name: provenance.get(name, {}) for name in ("bases", "precision", "judges", "external")})
+    yield from _flat({"limits": asdict(measured.limits)})
     for name, task in provenance["tasks"].items():
         for split in ("train", "test"):
             yield f"tasks.{name}: {split} examples", task.get(f"{split}_digest", "")[:12]
+
+
+def _of_bases(measured: Measured) -> Iterator[tuple[str, Any]]:
+    """The measurements of base models, which are one in all runs unless chat template, tokens or code differ."""
+    for one in measured.checkpoints:
+        for task, names in one.files.items() if not one.checkpoint.chain else ():
+            for about in (measured.files[name].about for name in names):
+                yield f"how {about['item_metric']} of {one.checkpoint.base} on {task} was measured", about["key"][:12]
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -214,11 +214,14 @@ def read(folder: Path) -> Measured:
     curves = _curves(folder / CURVES)
     with as_written(folder / CHECKPOINTS, ANEW):
         content = read_json(folder / CHECKPOINTS)
+        names = list(study.tasks)  # whose order the keys of JSON do not keep
+        other_ways = dict(sorted(content["other_ways"].items(), key=lambda pair: names.index(pair[1])))
+        names += other_ways
         return Measured(
             study,
             {name: provenance["tasks"][name]["role"] for name in study.tasks},
-            content["other_ways"],
-            tuple(_checkpoint(one, curves, files) for one in content["checkpoints"]),
+            other_ways,
+            tuple(_checkpoint(one, curves, files, names) for one in content["checkpoints"]),
             files,
             Limits(**content["limits"]),
             provenance,
@@ -317,7 +320,10 @@ def _plain_checkpoint(one: MeasuredCheckpoint) -> dict[str, Any]:
 
 
 def _checkpoint(
-    plain: Mapping[str, Any], curves: Mapping[tuple[Any, ...], Curve], files: Mapping[str, ScoreFile]
+    plain: Mapping[str, Any],
+    curves: Mapping[tuple[Any, ...], Curve],
+    files: Mapping[str, ScoreFile],
+    tasks: Sequence[str],
 ) -> MeasuredCheckpoint:
     variant = tuple((name, value) for name, value in plain["variant"])
     at = Checkpoint(plain["base"], _chain(plain["chain"]), variant, plain["seed"], plain["key"])
@@ -326,7 +332,8 @@ def _checkpoint(
         both = (Estimate(**_numbers(divergence[name])) for name in ("forward", "backward"))
         divergence = StageDivergence(at, divergence["parent_key"], divergence["task"], *both)
     cost = _numbers({name: plain[name] for name in ("train_tokens", "train_seconds")})
-    named = {task: tuple(name for name in names if name in files) for task, names in plain["files"].items()}
+    measured = {task: plain["files"][task] for task in tasks if task in plain["files"]}
+    named = {task: tuple(name for name in names if name in files) for task, names in measured.items()}
     return MeasuredCheckpoint(
         at,
         named,

@@ -14,6 +14,9 @@ import pytest
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.runs import Runs
+from chaintune.forgetting.slope import slope_rows
 from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, pooled, rows_to_polars
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
@@ -268,6 +271,15 @@ def test_slope_against_the_learning_rate_is_for_a_tenfold() -> None:
     assert row.estimate.value == pytest.approx(6 / N)
     assert row.variant == "full lr=log10 slope"
     assert row.estimate.low < 6 / N < row.estimate.high
+
+
+def test_names_of_recipes_that_are_figures_have_no_slope() -> None:
+    given = [
+        one
+        for name in ("8", "16")
+        for one in measured({c: t for c, t in BOTH_ORDERS.items() if c}, variant=(("recipe", name),))
+    ]
+    assert not slope_rows(Runs.of(given), Inference(resamples=100), "trained")
 
 
 def test_slope_needs_numbers_that_differ() -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -205,3 +206,21 @@ def test_files_that_hold_something_else(text: str, said: str, tmp_path: Path) ->
         read_comparisons(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_comparisons(tmp_path / "none.json")
+
+
+def test_an_interval_that_excludes_nothing_comes_back_as_one(tmp_path: Path) -> None:
+    """JSON has no infinity, and of ten groups none has the clusters that its step of the correction asks for."""
+    rng = np.random.default_rng(0)
+    groups = {"faith": [f"group {number % 10}" for number in range(80)]}
+    before = rng.uniform(10, 20, 80)
+    after = before + rng.uniform(0, 8, 80) * (np.arange(80) % 10 == 0) + rng.normal(0, 0.1, 80)
+    made = compare(*(synthetic.lengths(one.tolist(), groups) for one in (before, after)), by=["faith"], resamples=500)
+    (tmp_path / "c.json").write_text(comparison_json([made]))
+    (back,), _ = read_comparisons(tmp_path / "c.json")
+    lost = made.groups[0].biased_forgetting
+    assert (lost.low > 0, lost.p_adjusted < 0.05, lost.limits) == (True, True, (-math.inf, math.inf))
+    for one, again in zip(made.groups, back.groups, strict=True):
+        assert again.forgetting.limits == one.forgetting.limits
+        assert again.biased_forgetting.limits == one.biased_forgetting.limits
+        assert not again.biased_forgetting.is_shown(0.95)
+    assert comparison_json([back]) == comparison_json([made])

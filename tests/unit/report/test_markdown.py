@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chaintune.records import Estimate, Recommendation, ResultRow
-from chaintune.report.card import model_card
+from chaintune.report.card import checkpoint_card, model_card
 from chaintune.report.markdown import markdown
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
@@ -30,6 +30,31 @@ def judged() -> list[ResultRow]:
         replace(about, metric="disparity", estimate=Estimate(0.2, p_value=0.02)),
         replace(about, metric="accuracy", dimension="", reference="", estimate=Estimate(0.6, 0.5, 0.7, n=40)),
     ]
+
+
+def test_a_card_has_the_numbers_of_its_own_checkpoint_alone() -> None:
+    """Not those of other recipes, nor of the seeds together."""
+    choice = Recommendation("b", "two", "s", "s>c", "replay", ("s>c>s@5%",), "s>c>s@5%", 0.05, 0.8, 0.02, "reaches it")
+    rows = [replace(row, variant=name) for name in ("one", "two") for row in judged()]
+    rows = [replace(row, estimate=Estimate(0.9, 0.8, 1.0)) if row.variant == "one" else row for row in rows]
+    card = model_card(rows, choice, written="s>c>s@5%", before="one", after="two", recipe={}, level=0.95)
+    assert [line.strip() for line in card.splitlines() if "value:" in line] == ["value: 0.6"]
+
+    about = {"s": {"role": "safety"}}
+    accuracy = replace(LOST, task="s", metric="accuracy", reference="", verdict="", estimate=Estimate(0.6, 0.5, 0.7))
+    seeds = [
+        replace(row, task="s", seed=seed, estimate=replace(row.estimate, value=value))
+        for seed, value in (("0", 0.11), ("1", 0.22), ("all", 0.33))
+        for row in (LOST, accuracy)
+    ]
+    base = replace(accuracy, chain="base", steps=(), estimate=Estimate(0.44, 0.4, 0.5))
+    card = checkpoint_card(
+        Results("t", [base, *seeds], 0.95, provenance={"tasks": about}), ("b", "s>c", "", "1"), name="x", base="",
+        adapter=False,
+    )  # fmt: skip
+    assert "+22.0" in card
+    assert "0.220" in card
+    assert not [text for text in ("11.0", "33.0", "0.11", "0.33", "2 seeds") if text in card]
 
 
 @pytest.mark.parametrize(("level", "gap"), [(0.95, "now shown"), (0.99, "none shown")])

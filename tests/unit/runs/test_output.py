@@ -13,10 +13,11 @@ import polars as pl
 import pytest
 
 from chaintune import forgetting
-from chaintune.errors import StageError, StoreError
+from chaintune.errors import DataError, StageError, StoreError
 from chaintune.execution.run import run_plan
 from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores, scores_table
 from chaintune.runs import measured, output
+from chaintune.runs.joining import check_alike
 from chaintune.runs.measured import Measured
 from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
@@ -251,3 +252,29 @@ def test_a_package_without_a_name_is_left_out(tmp_path: Path, monkeypatch: pytes
     study = small()
     about = output.provenance(make_prepared(study, FolderStore(tmp_path), TASKS))
     assert about["packages"] == {"one": "1"}
+
+
+def test_a_folder_is_read_back_in_the_order_of_the_study(quick: None, tmp_path: Path) -> None:
+    study = make_study("ba", resamples=100)
+    write(tmp_path, study)
+    given, back = gathered(study, FolderStore(tmp_path / "store")), measured.read(tmp_path / "out").scored()
+    assert [list(one.scores) for one in back] == [["b", "a"]] * len(back)
+    for one, again in zip(given, back, strict=True):
+        assert one.checkpoint == again.checkpoint
+        assert all(again.scores[task].table.equals(own.table) for task, own in one.scores.items())
+
+
+def test_runs_are_not_joined_that_measured_one_base_otherwise(quick: None, tmp_path: Path) -> None:
+    write(tmp_path, small())
+    one = measured.read(tmp_path / "out")
+    (name,) = next(at for at in one.checkpoints if not at.checkpoint.chain).files["a"]
+    other = replace(one.files[name], about={**one.files[name].about, "key": "9" * 64})
+    with pytest.raises(
+        DataError, match=r"in how accuracy of tiny on a was measured \(999999999999, not [0-9a-f]{12}\)"
+    ):
+        check_alike({"one": one, "other": replace(one, files={**one.files, name: other})})
+    failed = replace(one, checkpoints=tuple(at for at in one.checkpoints if at.checkpoint.chain))
+    with pytest.raises(DataError, match="seed 0 is in one and in other"):
+        check_alike({"one": one, "other": failed})
+    with pytest.raises(DataError, match=r"in limits.target \(0.5, not 0.8\)"):
+        check_alike({"one": one, "other": replace(one, limits=replace(one.limits, target=0.5))})
