@@ -324,11 +324,13 @@ def mitigate(
         raise StageError(f"nothing that brings '{forgotten}' back was made and scored: {'; '.join(causes)}")
     choice, written = chosen_chain(choices, results.rows, best=write_best)
     if not written:
+        mitigation.note_written(folder, "")
         return Mitigations(results, choice, "", None)
     named = dict(zip(("after", "before"), study.bases, strict=False)) | {"written": written}
     recipe = mitigation.recipe_of(session, choice)
     card = model_card(results.rows, choice, **named, recipe=recipe, level=results.level)
     mitigation.write_model(session, written, folder / "model", variant=choice.variant, card=card)
+    mitigation.note_written(folder, written)
     return Mitigations(results, choice, written, folder / "model")
 
 

@@ -89,10 +89,17 @@ def _studied(folder: Path, store: Store | Path | str | None) -> StudyResults | M
     if not choices:
         return results
     model = folder / "model"
-    choice, written = chosen_chain(choices, read.rows, best=model.is_dir())
-    if not written or not model.is_dir():
+    there = model.is_dir() and _is_of_this_run(folder / "results.json")
+    choice, written = chosen_chain(choices, read.rows, best=there)
+    if not written or not there:
         return Mitigations(results, choice, "", None)
     return Mitigations(results, choice, written, model)
+
+
+def _is_of_this_run(path: Path) -> bool:
+    """Whether the model beside results is theirs, and of no earlier run; what was written before does not say it."""
+    with as_written(path, "run the same command again, which computes nothing twice"):
+        return bool(read_json(path).get("written", True)) if path.is_file() else True
 
 
 def _ordered(folder: Path) -> PredictedOrders:

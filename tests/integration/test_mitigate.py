@@ -140,18 +140,26 @@ def test_as_a_command_without_a_dose_that_suffices(pair: Pair, tmp_path: Path, c
         "--store", str(tmp_path / "store"), *sets,
     ]  # fmt: skip
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main([*arguments, "--write-best", "--json"])
     printed = capsys.readouterr()
     assert ended.value.code == 3, printed.err
-    assert "no dose tested reaches it" in printed.out
-    assert "no model is written" in printed.out
-    assert not (tmp_path / "out" / "model").exists()
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments, "--write-best", "--json"])
-    assert ended.value.code == 3
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(printed.out)
     assert told["choice"]["chosen"] == ""
     assert "**No dose tested reaches it**" in (Path(told["model"]) / "README.md").read_text(encoding="utf-8")
+    assert _loaded(tmp_path / "out").model == tmp_path / "out" / "model"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 3
+    printed = capsys.readouterr()
+    assert "no dose tested reaches it" in printed.out
+    assert "no model is written" in printed.out
+    assert _loaded(tmp_path / "out").model is None, "what lies there is of an earlier run"
+
+
+def _loaded(folder: Path) -> chaintune.Mitigations:
+    loaded = chaintune.load(folder)
+    assert isinstance(loaded, chaintune.Mitigations)
+    return loaded
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,13 @@ def report(
 
     folder = folders[0]
     if len(folders) > 1 or out:
+        from chaintune.files.names import file_names
         from chaintune.report.folder import read_provenance
         from chaintune.runs.joining import join
 
-        name = read_provenance(folder)["study"]
-        folder = out or Path("runs") / f"{name}-joined"
+        # A name from somebody's folder leads nowhere else.
+        (name,) = file_names([f"{read_provenance(folder)['study']}-joined"], "")
+        folder = out or Path("runs") / name
         join(folders, folder, command=["chaintune", *sys.argv[1:]])
     from chaintune.report.folder import read_results, tasks_of, write_report
 

@@ -42,6 +42,12 @@ from chaintune.study.study import Study
 
 CHECKPOINTS, CURVES = "checkpoints.json", "training.parquet"
 ANEW = "run the study again, which computes nothing twice"
+_PROVENANCE = {
+    **dict.fromkeys(("study", "python", "platform", "machine"), str),
+    "command": [str],
+    "packages": {"*": str},
+    "tasks": {"*": {"role": str}},
+}
 _ENTRY = dict.fromkeys(("key", "task", "item_metric", "split"), str) | {"deciding": bool}
 
 
@@ -203,7 +209,7 @@ def read(folder: Path) -> Measured:
         raise DataError(f"{folder / CHECKPOINTS}: no such file; expected the --out folder of a finished run; {ANEW}")
     with as_written(folder / "provenance.json", ANEW):
         provenance = read_json(folder / "provenance.json")
-        check_shape(provenance, {"study": str, "tasks": {"*": {"role": str}}})
+        check_shape(provenance, _PROVENANCE)
     study = replace(Study.from_yaml(folder / "study.resolved.yaml"), name=provenance["study"])
     with as_written(folder / "scores" / "index.json", ANEW):
         index = read_json(folder / "scores" / "index.json")

@@ -9,6 +9,7 @@ from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.reading import read_json
 from chaintune.models import load, merge_adapter, save
 from chaintune.models.folders import ADAPTER_CONFIG, weight_shapes
 from chaintune.plan.branches import Branch, added_stage, compared, merged_step, resolved
@@ -69,6 +70,8 @@ def mitigation_study(
         "mitigations": [{kind: {"task": forgotten, **fields}}],
     }
     study = Study.from_mapping(mapping, overrides, name="mitigate")
+    if len(study.bases) < len(mapping["base"]):
+        raise ConfigError(f"{', '.join(mapping['base'])}: two of these are one model; name another one in one's place")
     spec = study.mitigations[0].spec
     if (reads := _why_base(spec)) and not base:
         raise ConfigError(f"mitigation '{kind}' reads the base, as {reads}; name the model from which both come")
@@ -191,6 +194,20 @@ def write_model(session: Session, chain: str, folder: Path, *, variant: str = ""
     ):
         save(merge_adapter(loaded), new)
         (new / "README.md").write_text(card, encoding="utf-8")
+
+
+def note_written(folder: Path, chain: str) -> None:
+    """Have the results of a run say which chain's model lies beside them, so that one of an earlier run is not theirs.
+
+    Args:
+        folder: of the run.
+        chain: its name in the results; empty where no model was written.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with os_errors_as_store_error(folder, "the results cannot be written"):
+        atomic.write_json(folder / "results.json", read_json(folder / "results.json") | {"written": chain})
 
 
 def _families(

@@ -1,6 +1,7 @@
 """A study's page in Markdown, and the level of its intervals on every way to a reader."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,9 @@ def test_gaps_are_judged_at_the_level_of_the_study(level: float, gap: str) -> No
     card = model_card(rows, choice, written="s>c>s@5%", before="one", after="two", recipe={}, level=level)
     assert gap in card
     assert f"level: {level}" in card
+    other = replace(rows[-1], variant="another recipe", estimate=Estimate(0.1, n=40))
+    about: dict[str, Any] = {"written": "s>c>s@5%", "before": "one", "after": "two", "recipe": {}, "level": level}
+    assert "value: 0.1\n" not in model_card([*rows, other], choice, **about), "nor what another recipe scored"
 
 
 def test_gaps_are_corrected_over_the_lines_of_their_table() -> None:

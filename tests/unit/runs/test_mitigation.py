@@ -1,5 +1,6 @@
 """A mitigation of two checkpoints that exist already, before anything runs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,13 @@ def test_what_mitigates_no_loss_that_has_happened_is_refused_with_what_does(
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
         families(**told)
+
+
+def test_two_names_of_one_folder_are_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "before").mkdir()
+    with pytest.raises(ConfigError, match=r"after, before, \./before: two of these are one model"):
+        families(kind="merge_back", base="./before")
 
 
 def test_a_task_whose_prompts_are_answered_is_not_one_that_should_not_pay() -> None:
