@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.config.validation import Spec
+from chaintune.logs.compare import compare_sides
+from chaintune.logs.options import compare_options
+from chaintune.logs.sides import Logged, read_sides
 from chaintune.records import (
     CHOICE_METRICS,
     ChainStep,
     Checkpoint,
     Choices,
+    Comparison,
     Example,
     ItemMetric,
     Measurement,
@@ -235,6 +239,12 @@ def chain(*labels: str) -> tuple[ChainStep, ...]:
         else ChainStep.plain(label)
         for label in labels
     )
+
+
+def compare_all(before: Logged, after: Logged, **how: Any) -> list[Comparison]:
+    """One comparison for each task that both have; options are those of `chaintune.compare`."""
+    options = compare_options(**how)
+    return compare_sides(read_sides(before, after, options), options)
 
 
 def checkpoint(*labels: str, base: str = "m", variant: Settings = (), seed: int = 0) -> Checkpoint:

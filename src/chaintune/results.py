@@ -305,19 +305,21 @@ class StudyResults(Shown):
 
         Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
         """
-        from chaintune.logs.compare import compare_all
+        from chaintune.logs.compare import compare_sides
+        from chaintune.logs.options import compare_options
+        from chaintune.logs.sides import read_sides
 
         one, other = (self.checkpoint(side) if isinstance(side, str) else side for side in (before, after))
         common = [task for task in one.tasks if task in other.tasks]
         if not common:
             raise DataError(f"checkpoints '{one.title}' and '{other.title}' were scored on no task in common")
         scores = [{task: side.scores(task) for task in common} for side in (one, other)]
-        comparisons = compare_all(
-            *(list(side.values()) for side in scores),
+        options = compare_options(
             by=by, reference=reference, level=self.level if level is None else level, margin=margin, adjust=adjust,
             resamples=resamples, seed=seed, chosen_of=chosen_of, power=power,
         )  # fmt: skip
-        return Audit(tuple(comparisons), None, *scores)
+        sides = read_sides(*(list(side.values()) for side in scores), options)
+        return Audit(tuple(compare_sides(sides, options)), None, *scores)
 
 
 @dataclass(frozen=True, slots=True)

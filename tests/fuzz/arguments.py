@@ -94,7 +94,6 @@ def _calls() -> tuple[tuple[str, Callable[..., object], dict[str, Any]], ...]:
     """Name, function and valid arguments."""
     import chaintune
     from chaintune import tasks
-    from chaintune.logs.compare import compare_all
 
     comparing: dict[str, Any] = {"before": "before.jsonl", "after": "after.jsonl", "by": (), "also_by": ()}
     comparing |= {"reference": "overall", "level": 0.95, "resamples": 200, "seed": 0, "adjust": "holm", "margin": 0.02}
@@ -111,7 +110,6 @@ def _calls() -> tuple[tuple[str, Callable[..., object], dict[str, Any]], ...]:
     study = studies.STUDIES[0]
     return (
         ("compare", _of_sides(chaintune.compare), comparing | reading),
-        ("compare_all", _of_sides(compare_all), comparing),
         ("score", chaintune.score, {"model": "nowhere", "task": "balls"} | models),
         ("audit", chaintune.audit, audited | models | {"out": None}),
         ("tasks.load", tasks.load, own | {"config": None, "lm_eval": None, "test_path": None}),

@@ -139,7 +139,7 @@ def read_status(out: Path) -> Status:
     path = out / JOURNAL
     if not path.is_file():
         raise ConfigError(f"{out}: no {JOURNAL} there; expected the --out folder of a run")
-    with as_written(path, "run the study again, which computes nothing twice"):
+    with as_written(path):
         journal = read_json(path)
         check_shape(journal, _JOURNAL)
         check_shape([node for node in journal["running"] if node.get("total")], [_RUNNING], "'running'")

@@ -23,6 +23,8 @@ _CODECS = {".gz": "gzip", ".zst": "zstd"}
 _MOST_UNPACKED_BYTES = 2**30
 _PIECE_BYTES = 2**22
 _LONGEST_CELL = 2**31 - 1
+# What writes a file of a run anew.
+ANEW = "run the study again, which computes nothing twice"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -158,7 +160,7 @@ def check_shape(value: Any, shape: Any, name: str = "it") -> None:
 
 
 @contextmanager
-def as_written(path: Path, remedy: str) -> Iterator[None]:
+def as_written(path: Path, remedy: str = ANEW) -> Iterator[None]:
     """Raise what comes of reading a file that is not as chaintune wrote it, as `DataError`.
 
     Args:

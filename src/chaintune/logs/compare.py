@@ -87,57 +87,17 @@ def compare(
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    comparisons = compare_all(
-        before, after,
-        by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
-        adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
-        power=power, task=task, columns=columns, cluster=cluster, metric=metric, filter=filter, scale=scale,
-        reader=reader,
-    )  # fmt: skip
-    if len(comparisons) > 1:
-        names = ", ".join(comparison.task for comparison in comparisons)
-        raise DataError(f"there are {len(comparisons)} tasks, name one as task=: {names}")
-    return comparisons[0]
-
-
-def compare_all(
-    before: Logged,
-    after: Logged,
-    *,
-    by: str | Sequence[str] = (),
-    also_by: str | Sequence[str] = (),
-    intersections: Sequence[Crossing] = (),
-    reference: Reference = "overall",
-    level: float = 0.95,
-    margin: float | str = USUAL_MARGIN,
-    adjust: Adjustment = "minp",
-    resamples: int = 10_000,
-    seed: int = 0,
-    on_missing: OnMissing = "error",
-    force: bool = False,
-    chosen_of: int = 1,
-    power: bool = False,
-    task: str | Sequence[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    cluster: str | None = None,
-    metric: Metrics = None,
-    filter: str | None = None,  # noqa: A002 - as readers call it
-    scale: tuple[float, float] = (0.0, 1.0),
-    reader: str | None = None,
-) -> list[Comparison]:
-    """One comparison for each task that both have; for the arguments see `compare`.
-
-    Raises:
-        ConfigError: an option, field or dimension that does not exist.
-        DataError: a log cannot be read, or the two are not comparable.
-    """
     options = compare_options(
         by=by, also_by=also_by, intersections=intersections, reference=reference, level=level, margin=margin,
         adjust=adjust, resamples=resamples, seed=seed, on_missing=on_missing, force=force, chosen_of=chosen_of,
         power=power, task=task, columns=columns, cluster=cluster, metric=metric, filter=filter, scale=scale,
         reader=reader,
     )  # fmt: skip
-    return compare_sides(read_sides(before, after, options), options)
+    comparisons = compare_sides(read_sides(before, after, options), options)
+    if len(comparisons) > 1:
+        names = ", ".join(comparison.task for comparison in comparisons)
+        raise DataError(f"there are {len(comparisons)} tasks, name one as task=: {names}")
+    return comparisons[0]
 
 
 @taking(checkpoints=(Mapping, Sequence))

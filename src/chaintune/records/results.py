@@ -75,6 +75,11 @@ class Estimate:
         return not math.isnan(self.low_adjusted)
 
     @property
+    def p_judged(self) -> float:
+        """The p-value, corrected where the test is one of several."""
+        return self.p_value if math.isnan(self.p_adjusted) else self.p_adjusted
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Ends of the interval that is shown and judged: the adjusted one, where the test is one of several."""
         return (self.low_adjusted, self.high_adjusted) if self.is_adjusted else (self.low, self.high)
@@ -88,9 +93,8 @@ class Estimate:
         Args:
             level: of the interval.
         """
-        p_value = self.p_value if math.isnan(self.p_adjusted) else self.p_adjusted
         low, high = self.limits
-        return p_value <= 1 - level and (low > 0 or high < 0) and self.value != 0
+        return self.p_judged <= 1 - level and (low > 0 or high < 0) and self.value != 0
 
     def __neg__(self) -> "Estimate":
         """The same with the sign turned."""

@@ -218,7 +218,7 @@ def over_what(families: Iterable[str]) -> str:
 
 def p_cell(estimate: Estimate) -> str:
     """The cell of an estimate's p-value, corrected where its test is one of several."""
-    return p_text(estimate.p_value if math.isnan(estimate.p_adjusted) else estimate.p_adjusted)
+    return p_text(estimate.p_judged)
 
 
 def joint_name(row: ResultRow) -> str:

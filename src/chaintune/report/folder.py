@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 PAGE, RESULTS, COMPARISON = "report.html", "results.parquet", "comparison.json"
-ANEW = "run the study again, which computes nothing twice"
 _TEXT_OF_TASK = ("role", "version", "source", "licence", "train_digest", "test_digest")
 _PROVENANCE = {
     **dict.fromkeys(("study", "written_at", "python", "platform"), str),
@@ -52,7 +51,7 @@ def read_rows(path: Path) -> list[ResultRow]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no results there; expected the --out folder of a finished run")
-    with as_written(path, ANEW):
+    with as_written(path):
         return _base_once([_row(row) for row in _typed(read_parquet(path)).to_pylist()])
 
 
@@ -98,7 +97,7 @@ def read_provenance(folder: Path) -> Mapping[str, Any]:
     Raises:
         DataError: there is none, or it holds something else.
     """
-    with as_written(folder / "provenance.json", ANEW):
+    with as_written(folder / "provenance.json"):
         provenance: Mapping[str, Any] = read_json(folder / "provenance.json")
         check_shape(provenance, _PROVENANCE)
         check_shape(provenance.get("cost", {}), {"*": (int, float)}, "'cost'")
@@ -173,7 +172,7 @@ def tasks_of(folder: Path) -> dict[str, Task]:
 
 def _limits(path: Path) -> tuple[Limits, float]:
     """The limits of a recommended dose, and the level of the intervals, of the time of the run."""
-    with as_written(path, ANEW):
+    with as_written(path):
         content = read_json(path) if path.is_file() else {}
         check_shape(content, dict)
         check_shape(content.get("limits", {}), {"*": (int, float)}, "'limits'")

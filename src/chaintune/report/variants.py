@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import ResultRow
 from chaintune.records.amounts import USUAL_MARGIN, margin_in
 from chaintune.records.checkpoint import short_number, term_of, variant_label
 from chaintune.records.results import VARIANT_METRICS
@@ -48,13 +48,9 @@ class Against:
         kept = []
         for dimension in dict.fromkeys(row.dimension for row in own):
             known = [row for row in own if row.dimension == dimension and not math.isnan(row.estimate.p_value)]
-            known.sort(key=lambda row: (_p(row.estimate), row.estimate.p_value, row.group))
+            known.sort(key=lambda row: (row.estimate.p_judged, row.estimate.p_value, row.group))
             kept += [row for row in known if row.estimate.is_shown(level)] or known[:1]
         return kept
-
-
-def _p(estimate: Estimate) -> float:
-    return estimate.p_value if math.isnan(estimate.p_adjusted) else estimate.p_adjusted
 
 
 def against_first(rows: Sequence[ResultRow]) -> list[Against]:

@@ -105,13 +105,16 @@ def _named(one: MeasuredCheckpoint, part: Measured, names: Mapping[tuple[str, ..
 
 
 def _in_order(checkpoints: Iterable[MeasuredCheckpoint]) -> tuple[MeasuredCheckpoint, ...]:
-    """The checkpoints as one plan has them: by base, then by variant, then by seed."""
+    """The checkpoints as one plan has them: by base, then by variant, then by seed; a base before the first variant."""
     every = list(checkpoints)
-    places = dict.fromkeys((one.checkpoint.base, one.checkpoint.variant) for one in every)
-    order = {place: number for number, place in enumerate(places)}
-    return tuple(
-        sorted(every, key=lambda one: (order[one.checkpoint.base, one.checkpoint.variant], one.checkpoint.seed or 0))
-    )
+    bases = list(dict.fromkeys(one.checkpoint.base for one in every))
+    variants = list(dict.fromkeys(one.checkpoint.variant for one in every if one.checkpoint.chain))
+
+    def place(one: MeasuredCheckpoint) -> tuple[int, int, int]:
+        at = one.checkpoint
+        return bases.index(at.base), variants.index(at.variant) if at.chain else 0, at.seed or 0
+
+    return tuple(sorted(every, key=place))
 
 
 def _contents(measured: Measured, other: Measured) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from chaintune.execution.learning import Curve, curve_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names
-from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
+from chaintune.files.reading import ANEW, as_written, check_shape, read_json, read_parquet
 from chaintune.forgetting.divergence import StageDivergence, divergence_pairs, divergence_rows
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.recommend import USUAL
@@ -41,7 +41,6 @@ from chaintune.scoring.reading import with_second_lines
 from chaintune.study.study import Study
 
 CHECKPOINTS, CURVES = "checkpoints.json", "training.parquet"
-ANEW = "run the study again, which computes nothing twice"
 _PROVENANCE = {
     **dict.fromkeys(("study", "python", "platform", "machine"), str),
     "command": [str],
@@ -207,18 +206,18 @@ def read(folder: Path) -> Measured:
     """
     if not (folder / CHECKPOINTS).is_file():
         raise DataError(f"{folder / CHECKPOINTS}: no such file; expected the --out folder of a finished run; {ANEW}")
-    with as_written(folder / "provenance.json", ANEW):
+    with as_written(folder / "provenance.json"):
         provenance = read_json(folder / "provenance.json")
         check_shape(provenance, _PROVENANCE)
     study = replace(Study.from_yaml(folder / "study.resolved.yaml"), name=provenance["study"])
-    with as_written(folder / "scores" / "index.json", ANEW):
+    with as_written(folder / "scores" / "index.json"):
         index = read_json(folder / "scores" / "index.json")
         check_shape(index, {"*": _ENTRY})
         files = {
             name: ScoreFile(about, Scores.read(folder / "scores" / Path(name).name)) for name, about in index.items()
         }
     curves = _curves(folder / CURVES)
-    with as_written(folder / CHECKPOINTS, ANEW):
+    with as_written(folder / CHECKPOINTS):
         content = read_json(folder / CHECKPOINTS)
         names = list(study.tasks)  # whose order the keys of JSON do not keep
         other_ways = dict(sorted(content["other_ways"].items(), key=lambda pair: names.index(pair[1])))
@@ -364,7 +363,7 @@ def _curves(path: Path) -> dict[tuple[Any, ...], Curve]:
     """Base, chain, variant and seed -> the loss along the last stage, where there is any."""
     if not path.is_file():
         return {}
-    with as_written(path, ANEW):
+    with as_written(path):
         curves: dict[tuple[Any, ...], Curve] = {}
         for row in read_parquet(path).to_pylist():
             place = tuple(row[name] for name in ("base", "chain", "variant", "seed"))

@@ -63,7 +63,7 @@ def indexed_scores(folder: Path) -> Mapping[tuple[str, str], Path]:
     path = folder / "scores" / "index.json"
     if not path.is_file():
         return {}
-    with as_written(path, "run the study again"):
+    with as_written(path):
         index: dict[str, dict[str, Any]] = read_json(path)
         check_shape(index, {"*": {"task": str, "split": str}})
         return {

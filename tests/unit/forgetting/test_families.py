@@ -13,7 +13,6 @@ from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, with_verdict
-from chaintune.logs.compare import compare_all
 from chaintune.records import Checkpoint, CheckpointScores, ResultRow, RowKey, Scores, pooled
 from chaintune.records.series import series_pairs
 from chaintune.report.comparison import comparison_json
@@ -22,6 +21,7 @@ from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
 from chaintune.stats import Adjustment, Sample, adjust, means, own_means
 from tests import synthetic
+from tests.synthetic import compare_all
 
 TASKS, N = 10, 300
 GROUPS = Grouping((("", ""),), synthetic.design(list(range(N))))

@@ -9,11 +9,10 @@ import pytest
 
 import chaintune
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.compare import compare_all
 from chaintune.records import Comparison, Generation
 from chaintune.report.results import Results
 from chaintune.report.words import summary
-from tests.synthetic import written
+from tests.synthetic import compare_all, written
 from tests.unit.logs.logs import sample, write
 
 FAST = 200

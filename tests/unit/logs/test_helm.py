@@ -8,9 +8,9 @@ import pytest
 
 import chaintune
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs import compare_all
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log, reader_of
+from tests.synthetic import compare_all
 
 FAST = 200
 N = 24

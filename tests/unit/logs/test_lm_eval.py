@@ -10,12 +10,12 @@ import pytest
 
 import chaintune
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs import compare_all
 from chaintune.logs.compare import objections
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Choices, Example, Scores, scores_table
 from tests import synthetic
+from tests.synthetic import compare_all
 from tests.unit.logs import logs
 
 FAST = 200

@@ -19,7 +19,7 @@ def test_the_defaults_are_the_same_everywhere() -> None:
 
 def test_every_function_that_compares_names_every_option_with_its_default() -> None:
     options = inspect.signature(compare_options).parameters
-    for function in (chaintune.compare, chaintune.logs.compare_all, chaintune.compare_series):
+    for function in (chaintune.compare, chaintune.compare_series):
         assert options.items() <= inspect.signature(function).parameters.items()
     for name in ("audit", "audit_series"):
         own = inspect.signature(getattr(chaintune, name)).parameters

@@ -15,13 +15,13 @@ from chaintune.errors import ConfigError
 from chaintune.files.names import told_apart
 from chaintune.gate import Budget, Policy, judge, judge_series
 from chaintune.gate.policy import Limit
-from chaintune.logs.compare import compare_all
 from chaintune.records import Scores, Series
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.markdown import markdown
 from chaintune.report.results import Results
 from chaintune.report.words import summary
 from tests import synthetic
+from tests.synthetic import compare_all
 
 FAST = 200
 N, GROUPS = 200, "abcd"

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import chaintune
 from chaintune.cli.comparison import CompareFlags
 from chaintune.errors import ChaintuneError, ConfigError, DataError
-from chaintune.logs import compare_all
 from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
 from chaintune.records import Comparison, Scores, plain_scores
 from tests import synthetic
+from tests.synthetic import compare_all
 
 FAST = 200
 N = 40

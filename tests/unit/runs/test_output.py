@@ -17,7 +17,7 @@ from chaintune.errors import DataError, StageError, StoreError
 from chaintune.execution.run import run_plan
 from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores, scores_table
 from chaintune.runs import measured, output
-from chaintune.runs.joining import check_alike
+from chaintune.runs.joining import check_alike, joined
 from chaintune.runs.measured import Measured
 from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
@@ -278,3 +278,13 @@ def test_runs_are_not_joined_that_measured_one_base_otherwise(quick: None, tmp_p
         check_alike({"one": one, "other": failed})
     with pytest.raises(DataError, match=r"in limits.target \(0.5, not 0.8\)"):
         check_alike({"one": one, "other": replace(one, limits=replace(one.limits, target=0.5))})
+
+
+def test_joined_runs_have_their_checkpoints_in_the_order_of_one_plan(quick: None, tmp_path: Path) -> None:
+    write(tmp_path, small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]}))
+    whole = measured.read(tmp_path / "out")
+    parts = [
+        replace(whole, checkpoints=tuple(one for one in whole.checkpoints if one.checkpoint.seed == seed))
+        for seed in (1, 0)
+    ]
+    assert [one.checkpoint for one in joined(parts).checkpoints] == [one.checkpoint for one in whole.checkpoints]

@@ -98,7 +98,7 @@ def _table(results: Results, name: str) -> pl.DataFrame | None:
     path = (results.folder or Path()) / name
     if results.folder is None or not path.is_file():
         return None
-    with as_written(path, "run the study again"):
+    with as_written(path):
         table = pl.DataFrame(read_parquet(path))
         if results.variant:
             own = table.filter(pl.col("variant").is_in(["", results.variant]))

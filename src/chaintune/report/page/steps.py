@@ -41,7 +41,7 @@ def run_steps(results: Results, *, written: bool = False) -> Iterator[Step]:
 
 def _is_written(path: Path) -> bool:
     """Whether a score file holds texts."""
-    with as_written(path, "run the study again"):
+    with as_written(path):
         return "texts" in pq.read_schema(path).names
 
 
