@@ -318,8 +318,8 @@ class StudyResults(Shown):
             by=by, reference=reference, level=self.level if level is None else level, margin=margin, adjust=adjust,
             resamples=resamples, seed=seed, chosen_of=chosen_of, power=power,
         )  # fmt: skip
-        sides = read_sides(*(list(side.values()) for side in scores), options)
-        return Audit(tuple(compare_sides(sides, options)), None, *scores)
+        own, others = (list(side.values()) for side in scores)
+        return Audit(tuple(compare_sides(read_sides(own, others, options), options)), None, *scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Scores
 from tests import synthetic
+from tests.synthetic import compare_all
 from tests.unit.logs import archives, logs
 
 FAST = 200
@@ -62,7 +63,7 @@ def test_folders_hold_tasks_and_one_may_be_named(tmp_path: Path) -> None:
     for when, seed in (("b", 0), ("a", 1)):
         side(tmp_path / when / "one.eval", seed)
         side(tmp_path / when / "deeper" / "two.json", seed, task="whom")
-    found = chaintune.logs.compare_all(tmp_path / "b", tmp_path / "a", resamples=FAST)
+    found = compare_all(tmp_path / "b", tmp_path / "a", resamples=FAST)
     assert sorted(row.task for row in found) == ["who", "whom"]
     assert list(read_log(tmp_path / "b", ReadOptions(tasks=("whom",)))) == ["whom"]
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
@@ -402,8 +403,8 @@ def test_only_a_log_of_inspect_loads_it(tmp_path: Path) -> None:
     table = tmp_path / "t.jsonl"
     table.write_text('{"id": 1, "score": 1}\n')
     code = (
-        "import sys, pathlib\nfrom chaintune.logs import compare_all\n"
-        f"path = pathlib.Path({str(table)!r})\ncompare_all(path, path, resamples=100)\n"
+        "import sys, pathlib\nfrom chaintune import compare\n"
+        f"path = pathlib.Path({str(table)!r})\ncompare(path, path, resamples=100)\n"
         "sys.exit('inspect_ai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

@@ -624,7 +624,7 @@ def test_a_metric_may_be_of_one_task() -> None:
         with pytest.raises(ConfigError, match="--metric"):
             CompareFlags(metric=[wrong]).options()
     with pytest.raises(ConfigError, match="metric 3: expected a name or a list of names"):
-        compare_all(data, data, metric={"A": 3}, resamples=FAST)  # type: ignore[dict-item]
+        compare_all(data, data, metric={"A": 3}, resamples=FAST)
 
 
 def test_metrics_behind_the_first_are_read_beside_it_of_all_tasks_or_of_one() -> None:
