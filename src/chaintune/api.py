@@ -190,7 +190,7 @@ def _in_fp32(
 
     base = open_base(str(name), open_store(store), **how)
     check_trainable(base)
-    loaded = models.load(base.folder, adapter=base.adapter, precision="fp32", trainable=False, **how)
+    loaded = base.load(base.folder, base.adapter, precision="fp32", trainable=False)
     return (models.merge_adapter(loaded) if merged else loaded), base.key
 
 

@@ -157,7 +157,7 @@ def test_every_checkpoint_of_a_base_ends_texts_as_the_base_does(tmp_path: Path) 
     base, trained = (tiny.write_model(tmp_path / name) for name in ("base", "trained"))
     ending_at(trained, [7])
     bases = {"tiny": BaseModel("tiny", "0" * 64, base)}
-    models = CheckpointModels(bases, precision="fp32", trust_remote_code=False, stop_servers=lambda: None)
+    models = CheckpointModels(bases, precision="fp32", stop_servers=lambda: None)
     node = make_plan(make_study("a")).stages[0]
     loaded = models.read(trained, None, node)
     assert end_tokens(loaded.model, loaded.tokenizer) == {2}

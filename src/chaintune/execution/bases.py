@@ -1,12 +1,23 @@
 """Base models: a name as a user writes it, located and addressed by content."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from chaintune.errors import ModelError
 from chaintune.files.names import shown_names
-from chaintune.models import dequantise, load, locate, model_digest, tell_other_base
+from chaintune.models import (
+    LoadedModel,
+    Precision,
+    Reader,
+    dequantise,
+    load,
+    load_reader,
+    locate,
+    model_digest,
+    tell_other_base,
+)
 from chaintune.models.classifiers import load_classifier
 from chaintune.models.quantised import check_quantised
 from chaintune.records import canonical_digest
@@ -30,6 +41,7 @@ class BaseModel:
         unused: names of those that it leaves out.
         is_classifier: whether it is a sequence classifier, which a scorer asks, and no language model.
         quantised: how its files hold the weights, where they are quantised; it is scored and never trained.
+        trust_remote_code: run Python code that comes with it, or with a checkpoint of it. Off unless the user says so.
     """
 
     name: str
@@ -43,6 +55,7 @@ class BaseModel:
     unused: tuple[str, ...] = ()
     is_classifier: bool = False
     quantised: str = ""
+    trust_remote_code: bool = False
 
     @property
     def about(self) -> dict[str, str]:
@@ -68,6 +81,25 @@ class BaseModel:
                 "and compare take it, but nothing can be trained from it; name a folder, a .gguf file or a Hub id"
             )
         return self.weights
+
+    def reader(self) -> Reader:
+        """What it reads texts with."""
+        return load_reader(self.folder, self.adapter, trust_remote_code=self.trust_remote_code)
+
+    def load(self, weights: Path, adapter: Path | None = None, *, precision: Precision, **how: Any) -> LoadedModel:
+        """A model of its kind, as `models.load` has it.
+
+        Args:
+            weights: folder of the model.
+            adapter: folder of what is put on top.
+            precision: number format of the weights.
+            **how: further arguments.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        how |= {"trust_remote_code": self.trust_remote_code, "allow_unused": self.allow_unused}
+        return load(weights, adapter=adapter, precision=precision, **how)
 
 
 def check_trainable(base: BaseModel) -> None:
@@ -144,17 +176,11 @@ def open_base(
             return {"name": shown_names([name])[name]}
 
         folder = store.get_or_make("base", entry, make).path
+    how: dict[str, Any] = {"allow_unused": tuple(allow_unused), "trust_remote_code": trust_remote_code}
+    base = BaseModel(name, key, folder, files.adapter, entry, backend, **how)
     if quantised := check_quantised(folder):  # needs its device; whoever loads it looks further
         tell_other_base(files)
-        return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused), quantised=quantised)
-    looked_at = load(
-        folder,
-        adapter=files.adapter,
-        precision="fp32",
-        trainable=False,
-        on_meta=True,
-        trust_remote_code=trust_remote_code,
-        allow_unused=allow_unused,
-    )
+        return replace(base, quantised=quantised)
+    looked_at = base.load(folder, files.adapter, precision="fp32", trainable=False, on_meta=True)
     tell_other_base(files)
-    return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused), looked_at.unused)
+    return replace(base, unused=looked_at.unused)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.execution.bases import BaseModel
-from chaintune.models import LoadedModel, Precision, Reader, load, load_reader, with_adapter
+from chaintune.models import LoadedModel, Precision, Reader, with_adapter
 from chaintune.models.classifiers import Classifier, load_classifier
 from chaintune.models.folders import ADAPTER_CONFIG
 from chaintune.models.memory import free_memory
@@ -41,16 +41,10 @@ class CheckpointModels:
     """
 
     def __init__(
-        self,
-        bases: Mapping[str, BaseModel],
-        *,
-        precision: Precision,
-        trust_remote_code: bool,
-        stop_servers: Callable[[], None],
+        self, bases: Mapping[str, BaseModel], *, precision: Precision, stop_servers: Callable[[], None]
     ) -> None:
         self._bases = bases
         self._precision = precision
-        self._trust_remote_code = trust_remote_code
         self._stop_servers = stop_servers
         self._in_memory: _ModelInMemory | None = None
         self._classifier: tuple[str, Classifier] | None = None
@@ -61,7 +55,7 @@ class CheckpointModels:
         if self._in_memory is not None and self._in_memory.key == key and (self._in_memory.to_train or not to_train):
             return self._in_memory.loaded
         weights, adapter = self.folders(key, folder, node)
-        model = None if to_train else self._on_weights_in_memory(weights, adapter)
+        model = None if to_train else self._on_weights_in_memory(weights, adapter, node)
         self.forget()  # never two models in memory
         loaded = self._in_template(model, node) if model else self.read(weights, adapter, node)
         self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
@@ -70,15 +64,8 @@ class CheckpointModels:
     def read(self, weights: Path, adapter: Path | None, node: Node, *, quantize: Quantize | None = None) -> LoadedModel:
         """A checkpoint of the node's base, read from its folders, beside the model in memory."""
         self._stop_servers()  # which hold as much memory as they find
-        loaded = load(
-            weights,
-            adapter=adapter,
-            precision=self._precision,
-            quantize=quantize,
-            trust_remote_code=self._trust_remote_code,
-            allow_unused=self._bases[node.base].allow_unused,
-        )
-        return self._in_template(loaded, node)
+        base = self._bases[node.base]
+        return self._in_template(base.load(weights, adapter, precision=self._precision, quantize=quantize), node)
 
     def folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
         """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""
@@ -98,8 +85,7 @@ class CheckpointModels:
     def reader(self, name: str) -> Reader:
         """What a base reads texts with."""
         if name not in self._readers:
-            base = self._bases[name]
-            self._readers[name] = load_reader(base.folder, base.adapter, trust_remote_code=self._trust_remote_code)
+            self._readers[name] = self._bases[name].reader()
         return self._readers[name]
 
     def template(self, base: str) -> Any:
@@ -131,7 +117,7 @@ class CheckpointModels:
             written_by.eos_token_id = reader.stated_ends
         return loaded
 
-    def _on_weights_in_memory(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
+    def _on_weights_in_memory(self, weights: Path, adapter: Path | None, node: Node) -> LoadedModel | None:
         """The model in memory with another adapter on top, where it has these weights."""
         if self._in_memory is None or self._in_memory.weights != weights:
             return None
@@ -139,5 +125,5 @@ class CheckpointModels:
             self._in_memory.loaded,
             adapter,
             instead_of=self._in_memory.adapter,
-            trust_remote_code=self._trust_remote_code,
+            trust_remote_code=self._bases[node.base].trust_remote_code,
         )

@@ -69,18 +69,14 @@ class LocalEngine:
         bases: Mapping[str, BaseModel],
         *,
         precision: Precision,
-        trust_remote_code: bool = False,
         servers: CheckpointServers | None = None,
         serving: Serving = AS_USUAL,
     ) -> None:
         self._bases = bases
         self._servers = servers
         self._precision = precision
-        self._trust_remote_code = trust_remote_code
         self._serving = serving
-        self._models = CheckpointModels(
-            bases, precision=precision, trust_remote_code=trust_remote_code, stop_servers=self.stop_servers
-        )
+        self._models = CheckpointModels(bases, precision=precision, stop_servers=self.stop_servers)
         self._opened: dict[str, Backend] = {}
 
     def base_folder(self, base: str) -> Path | None:
@@ -160,7 +156,7 @@ class LocalEngine:
                 operation.examples,
                 out,
                 Path(scratch),
-                trust_remote_code=self._trust_remote_code,
+                trust_remote_code=self._bases[node.base].trust_remote_code,
                 allow_unused=self._bases[node.base].allow_unused,
                 recipe=node.recipe,
                 seed=node.seed,
@@ -199,7 +195,7 @@ class LocalEngine:
         started = time.monotonic()
         weights, adapter = self._models.folders(node.parent_key, inputs.parents[node.parent_key], node)
         base = self._bases[node.base]
-        parent = ParentFiles(weights, adapter, base, node.base, self._precision, self._trust_remote_code)
+        parent = ParentFiles(weights, adapter, base, node.base, self._precision)
         examples = inputs.tasks[external.stage.task].train if external.reads_data else ()
         self._models.let_go()
         with tempfile.TemporaryDirectory(dir=out) as scratch:
@@ -249,7 +245,7 @@ class LocalEngine:
                     examples,
                     out / MEASUREMENT_FILE,
                     Path(scratch),
-                    trust_remote_code=self._trust_remote_code,
+                    trust_remote_code=self._bases[node.base].trust_remote_code,
                     allow_unused=base.allow_unused,
                     backend=base.backend,
                     measure=measure.name,

@@ -26,7 +26,6 @@ class EngineFactory:
         bases: name in the study -> base model, as the process that planned the run has it.
         names: name in the study -> a name that means the same in every folder.
         precision: of every checkpoint.
-        trust_remote_code: run Python code that comes with a model.
         files: name in the study -> path, size and time of every file of the base.
         serve: how a server is started for a checkpoint that is measured through one; None starts none.
         server_logs: folder of their logs; None keeps those of servers that failed.
@@ -36,7 +35,6 @@ class EngineFactory:
     bases: Mapping[str, BaseModel]
     names: Mapping[str, str]
     precision: Precision
-    trust_remote_code: bool
     files: Mapping[str, Files]
     serve: Serve | None = None
     server_logs: Path | None = None
@@ -64,7 +62,7 @@ class EngineFactory:
             require("models behind a server", "openai", extra="openai")
         names = {name: whole_name(base.name) for name, base in bases.items()}
         files = {name: _files(base) for name, base in bases.items()}
-        return cls(bases, names, precision, trust_remote_code, files, serve, server_logs, serving)
+        return cls(bases, names, precision, files, serve, server_logs, serving)
 
     def __call__(self, store: Store) -> LocalEngine:
         """An engine on this machine. Bases whose files are those of the planning process are not read through again.
@@ -77,8 +75,7 @@ class EngineFactory:
             for name, base in self.bases.items()
         }
         servers = CheckpointServers(self.serve, self.server_logs, self.serving) if self.serve else None
-        how: dict[str, Any] = {"trust_remote_code": self.trust_remote_code, "servers": servers, "serving": self.serving}
-        return LocalEngine(bases, precision=self.precision, **how)
+        return LocalEngine(bases, precision=self.precision, servers=servers, serving=self.serving)
 
     def _same(self, called: str, base: BaseModel, store: Store) -> BaseModel:
         """A base as this machine has it; its content is looked at, for a name says nothing about it."""
@@ -87,13 +84,8 @@ class EngineFactory:
             if base.is_classifier:
                 here = open_classifier(name)
             else:
-                here = open_base(
-                    name,
-                    store,
-                    base.backend,
-                    allow_unused=base.allow_unused,
-                    trust_remote_code=self.trust_remote_code,
-                )
+                how: dict[str, Any] = {"trust_remote_code": base.trust_remote_code, "allow_unused": base.allow_unused}
+                here = open_base(name, store, base.backend, **how)
         except ModelError as error:
             raise ModelError(f"on {host}: {error}") from error
         if here.key != base.key:

@@ -11,7 +11,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.execution.bases import BaseModel, open_base, open_classifier
 from chaintune.execution.sizing import about_tokens
 from chaintune.files.names import shown_names
-from chaintune.models import ALIASES, Precision, Reader, load_reader
+from chaintune.models import ALIASES, Precision, Reader
 from chaintune.models.chat import has_template, template_text
 from chaintune.models.classifiers import PRECISION
 from chaintune.models.digest import tokenizer_digest
@@ -85,7 +85,7 @@ def judges_of(
                 asks_of(scorer).check(model.weights, settings)
             called = _called(model, judged, judges.models)
             judges.models[called] = model
-            reader = _reader(model, trust_remote_code=trust_remote_code)
+            reader = None if model.weights is None or model.is_classifier else model.reader()
             own = _own_precision(model, precision)
             judges.by_task.setdefault(task.name, []).append(
                 _task_judge(
@@ -150,13 +150,6 @@ def _own_precision(model: BaseModel, precision: Precision) -> str:
     if model.weights is None:
         return ""
     return PRECISION if model.is_classifier else precision
-
-
-def _reader(model: BaseModel, *, trust_remote_code: bool) -> Reader | None:
-    """The tokenizer of a language model that is files."""
-    if model.weights is None or model.is_classifier:
-        return None
-    return load_reader(model.weights, model.adapter, trust_remote_code=trust_remote_code)
 
 
 def _asked_by(reader: Reader | None) -> list[Any]:

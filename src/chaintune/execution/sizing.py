@@ -5,11 +5,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from chaintune.errors import DataError
 from chaintune.execution.bases import BaseModel
-from chaintune.models import Precision, Reader, load
+from chaintune.models import Precision, Reader
 from chaintune.models.chat import chat_facts
 from chaintune.models.encoding import (
     check_lengths,
@@ -205,16 +204,13 @@ def parameters_of(base: BaseModel) -> int:
     return sum(math.prod(shape) for shape in weight_shapes(base.folder).values())
 
 
-def stage_bytes(
-    base: BaseModel, recipe: Recipe | None, precision: Precision, *, trust_remote_code: bool = False
-) -> int:
+def stage_bytes(base: BaseModel, recipe: Recipe | None, precision: Precision) -> int:
     """Size of a checkpoint: every weight at the precision, or an adapter as it lies on the base.
 
     Args:
         base: under it.
         recipe: of the adapter; None is every weight.
         precision: of the weights.
-        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ConfigError: PEFT refuses the adapter, on any model or on this one, or could not merge it.
@@ -222,5 +218,4 @@ def stage_bytes(
     """
     if recipe is None:
         return parameters_of(base) * (2 if precision == "bf16" else 4)
-    how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_unused": base.allow_unused}
-    return adapter_bytes(load(base.folder, precision=precision, on_meta=True, **how).model, recipe)
+    return adapter_bytes(base.load(base.folder, precision=precision, on_meta=True).model, recipe)

@@ -10,7 +10,7 @@ from chaintune.execution.bases import BaseModel
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import read_json
-from chaintune.models import load, merge_adapter, save
+from chaintune.models import merge_adapter, save
 from chaintune.models.folders import ADAPTER_CONFIG, weight_shapes
 from chaintune.plan.branches import Branch, added_stage, compared, merged_step, resolved
 from chaintune.plan.graph import Family
@@ -179,15 +179,8 @@ def write_model(session: Session, chain: str, folder: Path, *, variant: str = ""
             f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again"
         )
     adapter = entry.path if (entry.path / ADAPTER_CONFIG).is_file() else None
-    weights = session.bases[node.base].folder if adapter else entry.path
-    loaded = load(
-        weights,
-        adapter=adapter,
-        precision=session.precision,
-        trainable=False,
-        trust_remote_code=session.trust_remote_code,
-        allow_unused=session.bases[node.base].allow_unused,
-    )
+    base = session.bases[node.base]
+    loaded = base.load(base.folder if adapter else entry.path, adapter, precision=session.precision, trainable=False)
     with (
         os_errors_as_store_error(folder.parent, f"the model {folder.name} cannot be written"),
         atomic.replacing_files(folder) as new,

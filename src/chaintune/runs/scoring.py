@@ -15,7 +15,7 @@ from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.judges import judges_of
 from chaintune.execution.sizing import chat_of, tell_sampling, tell_unused, usable, written_tokens
 from chaintune.files.names import shown_names
-from chaintune.models import Reader, load_reader, resolve_precision
+from chaintune.models import Reader, resolve_precision
 from chaintune.models.chat import has_template
 from chaintune.models.digest import tokenizer_digest
 from chaintune.models.encoding import encode_of, errors_of, tell_special_tokens
@@ -126,11 +126,7 @@ def scored_models(
     )
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
-    readers = {
-        name: load_reader(base.weights, base.adapter, trust_remote_code=trust_remote_code)
-        for name, base in bases.items()
-        if base.weights
-    }
+    readers = {name: base.reader() for name, base in bases.items() if base.weights}
     readers |= {name: one for name, base in bases.items() if (one := _served_reader(base, serving))}
     # There a server renders turns, by a template of its own.
     served = [name for name, base in bases.items() if base.weights is None]

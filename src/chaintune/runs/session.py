@@ -21,7 +21,7 @@ from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_s
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
-from chaintune.models import check_quantize, load_reader, resolve_precision
+from chaintune.models import check_quantize, resolve_precision
 from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, Task
@@ -205,10 +205,7 @@ def prepare(
     for base in bases.values():
         check_trainable(base)
     precision = resolve_precision(study.precision)
-    readers = {
-        name: load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code)
-        for name, base in bases.items()
-    }
+    readers = {name: base.reader() for name, base in bases.items()}
     chat = chat_of(loaded.values(), readers)
     loaded = usable(loaded.values(), readers.values())
     bare = [name for name, base in bases.items() if base.adapter is None]
@@ -226,12 +223,10 @@ def prepare(
         tasks=loaded,
         precision=precision,
         count_tokens=lambda task: task_tokens(task, list(readers.values())),
-        stage_bytes=lambda base, recipe: stage_bytes(
-            bases[base], recipe, precision, trust_remote_code=trust_remote_code
-        ),
+        stage_bytes=lambda base, recipe: stage_bytes(bases[base], recipe, precision),
         bare=[bases[name].key for name in bare],
         families=families,
-        contents=contents_of(study.external, bases, store, trust_remote_code=trust_remote_code),
+        contents=contents_of(study.external, bases, store),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
         judges=judges.by_task,
         ends={name: reader.ends for name, reader in readers.items()},

@@ -15,8 +15,6 @@ from chaintune.models import (
     LoadedModel,
     Precision,
     dequantise,
-    load,
-    load_reader,
     locate,
     merge_adapter,
     model_digest,
@@ -38,7 +36,6 @@ class ParentFiles:
         weights, adapter: its folders.
         base, name: the base of the chain, and what the study calls it.
         precision: in which checkpoints are stored.
-        trust_remote_code: run the stage's command, and Python code that comes with a model.
     """
 
     weights: Path
@@ -46,17 +43,10 @@ class ParentFiles:
     base: BaseModel
     name: str
     precision: Precision
-    trust_remote_code: bool
 
     def load(self, folder: Path, adapter: Path | None = None) -> LoadedModel:
         """A model as the chain's checkpoints are loaded."""
-        return load(
-            folder,
-            adapter=adapter,
-            precision=self.precision,
-            trust_remote_code=self.trust_remote_code,
-            allow_unused=self.base.allow_unused,
-        )
+        return self.base.load(folder, adapter, precision=self.precision)
 
     def whole(self, scratch: Path) -> Path:
         """The folder of the whole model; of an adapter on a base it is written first, where nothing stays."""
@@ -68,8 +58,7 @@ class ParentFiles:
     @property
     def tokenizer(self) -> Any:
         """The tokenizer of the base, and so of every checkpoint of its chains."""
-        trusted = self.trust_remote_code
-        return load_reader(self.base.folder, self.base.adapter, trust_remote_code=trusted).tokenizer
+        return self.base.reader().tokenizer
 
 
 def make_checkpoint(
@@ -126,7 +115,7 @@ def _run(
 ) -> tuple[LoadedModel, dict[str, Any]]:
     """The checkpoint that a command makes of a parent, and what is noted of it."""
     stage, made = external.stage, scratch / "out"
-    check_trusted(stage, trust_remote_code=parent.trust_remote_code)
+    check_trusted(stage, trust_remote_code=parent.base.trust_remote_code)
     whole = parent.whole(scratch)
     made.mkdir()
     environment = {
@@ -150,7 +139,7 @@ def _run(
 
 def _made(folder: Path, label: str, parent: ParentFiles, whole: Path) -> tuple[LoadedModel, str]:
     """The checkpoint that a command left, and the digest of what it computes."""
-    held = Held(label, parent.name, parent.base, parent.trust_remote_code)
+    held = Held(label, parent.name, parent.base)
     if (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG).is_file():
         check_folder(folder, ADAPTER_CONFIG)
         if brings_tokenizer(folder):

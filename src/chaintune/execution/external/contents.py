@@ -9,7 +9,7 @@ from typing import Any
 from chaintune.errors import ConfigError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.files.reading import sha256_of
-from chaintune.models import load, load_reader
+from chaintune.models import load_reader
 from chaintune.models.digest import adapter_digest
 from chaintune.models.folders import brings_tokenizer
 from chaintune.models.names import locate_adapter
@@ -23,7 +23,7 @@ _CHECKPOINT = "checkpoint"
 
 
 def contents_of(
-    stages: Iterable[ExternalStage], bases: Mapping[str, BaseModel], store: Store, *, trust_remote_code: bool = False
+    stages: Iterable[ExternalStage], bases: Mapping[str, BaseModel], store: Store
 ) -> dict[ExternalStage, tuple[tuple[str, str], ...]]:
     """What determines each stage beside its parent, data and seed, after a look at what is there; nothing is run.
 
@@ -31,16 +31,12 @@ def contents_of(
         stages: that other programs train.
         bases: of the study, by their names there; each stage follows each.
         store: where a GGUF file is unpacked to.
-        trust_remote_code: run Python code that comes with a model.
 
     Raises:
         ConfigError: a file that a command reads is not there, or not among those that it declares.
         ModelError: a checkpoint cannot be loaded, or has another vocabulary than a base, or other weights.
     """
-    return {
-        stage: _declared(stage) if stage.command else _checkpoint(stage, bases, store, trust_remote_code)
-        for stage in stages
-    }
+    return {stage: _declared(stage) if stage.command else _checkpoint(stage, bases, store) for stage in stages}
 
 
 def _declared(stage: ExternalStage) -> tuple[tuple[str, str], ...]:
@@ -66,19 +62,18 @@ def _words(command: str) -> list[str]:
         return []
 
 
-def _checkpoint(
-    stage: ExternalStage, bases: Mapping[str, BaseModel], store: Store, trust_remote_code: bool
-) -> tuple[tuple[str, str]]:
+def _checkpoint(stage: ExternalStage, bases: Mapping[str, BaseModel], store: Store) -> tuple[tuple[str, str]]:
     """The digest of a checkpoint that is there, once it was held against every base."""
     adapter = locate_adapter(stage.path)
     if adapter is not None:
         for name, base in bases.items():
-            _check_adapter(Held(stage.label, name, base, trust_remote_code), adapter)
+            _check_adapter(Held(stage.label, name, base), adapter)
         return ((_CHECKPOINT, adapter_digest(adapter)),)
     allowed = tuple(dict.fromkeys(pattern for base in bases.values() for pattern in base.allow_unused))
-    whole = open_base(stage.path, store, allow_unused=allowed, trust_remote_code=trust_remote_code)
+    trusted = any(base.trust_remote_code for base in bases.values())
+    whole = open_base(stage.path, store, allow_unused=allowed, trust_remote_code=trusted)
     for name, base in bases.items():
-        check_whole(Held(stage.label, name, base, trust_remote_code), whole.folder, whole.adapter)
+        check_whole(Held(stage.label, name, base), whole.folder, whole.adapter)
     return ((_CHECKPOINT, whole.key),)
 
 
@@ -89,25 +84,15 @@ class Held:
     Attributes:
         stage, name: what the two are called.
         base: the base.
-        trust_remote_code: run Python code that comes with a model.
     """
 
     stage: str
     name: str
     base: BaseModel
-    trust_remote_code: bool
 
     def on_meta(self, folder: Path, adapter: Path | None = None) -> Any:
         """A model without its weights."""
-        return load(
-            folder,
-            adapter=adapter,
-            precision="fp32",
-            trainable=False,
-            on_meta=True,
-            trust_remote_code=self.trust_remote_code,
-            allow_unused=self.base.allow_unused,
-        ).model
+        return self.base.load(folder, adapter, precision="fp32", trainable=False, on_meta=True).model
 
 
 def _check_adapter(held: Held, adapter: Path) -> None:
@@ -140,9 +125,8 @@ def check_tokens(held: Held, folder: Path, adapter: Path | None) -> None:
     Raises:
         ModelError: it does, or cannot be loaded.
     """
-    trusted = held.trust_remote_code
-    own = load_reader(folder, adapter, trust_remote_code=trusted).tokenizer
-    usual = load_reader(held.base.folder, held.base.adapter, trust_remote_code=trusted).tokenizer
+    own = load_reader(folder, adapter, trust_remote_code=held.base.trust_remote_code).tokenizer
+    usual = held.base.reader().tokenizer
     check_same_tokens(own, usual, what=f"stage '{held.stage}'", name=held.name)
 
 
