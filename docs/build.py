@@ -220,11 +220,13 @@ def typed(schema: Schema) -> str:
     if "$ref" in schema:
         return f"keys of {schema['$ref'].rpartition('/')[2]}"
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return " or ".join(filter(None, (typed(schema | {"type": one}) for one in kind)))
     if kind in ("integer", "number"):
         limits = [f"{sign} {schema[name]:,}" for name, sign in SIGNS.items() if name in schema]
         return " ".join([WORDS[kind], " and ".join(limits)]).strip()
     items = typed(schema["items"]) if kind == "array" and "items" in schema else ""
-    return f"a list of {items}" if items else WORDS.get(kind if isinstance(kind, str) else "string", "")
+    return f"a list of {items}" if items else WORDS.get(kind or "string", "")
 
 
 def python() -> str:

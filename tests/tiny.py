@@ -229,10 +229,12 @@ def write_adapter(folder: Path, model: Path) -> Path:
     return folder
 
 
-def write_chat_model(folder: Path, answers: Mapping[str, str], *, steps: int = 60) -> Path:
-    """A folder with a chat model that has learned to answer each prompt with its text, in the words of `CHAT`."""
-    model, tokenizer = make_model(), make_tokenizer()
-    tokenizer.chat_template = CHAT
+def write_chat_model(folder: Path, answers: Mapping[str, str], *, steps: int = 60, tokenizer: Any = None) -> Path:
+    """A folder with a chat model that has learned to answer each prompt with its text, in its template or in `CHAT`."""
+    if tokenizer is None:
+        tokenizer = make_tokenizer()
+        tokenizer.chat_template = CHAT
+    model = make_model(vocabulary=max(len(tokenizer), 340))
     rows = []
     for prompt, answer in answers.items():
         asked = tokenizer.apply_chat_template(

@@ -77,8 +77,8 @@ def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None
             printed = capsys.readouterr()
             assert ended.value.code in ((1, 3) if "--policy" in line else (0,)), f"{line}\n{printed.err}"
             assert printed.out
-    assert commands == 15
-    assert [language for language, _ in BLOCKS] == ["bash"] * 6 + ["yaml"] + ["bash"] * 3 + ["python"] * 2
+    assert commands == 12
+    assert [language for language, _ in BLOCKS] == ["bash"] * 5 + ["yaml"] + ["bash"] * 2 + ["python"] * 2
     for name in ("report.html", "report.md", "comparison.json", "before/bbq.parquet", "after/csqa.parquet"):
         assert (place / "audit" / name).exists(), name
     folders = sorted(folder.name for folder in (place / "series" / "scores").iterdir())

@@ -1,17 +1,24 @@
-"""The studies of docs/how-to/chat.md and docs/how-to/dpo.md, on a two-layer chat model with a real template."""
+"""What docs/how-to/chat.md, dpo.md and before-after.md do, on two-layer chat models with a real template."""
 
+import io
 import json
 import re
+import shlex
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from chaintune.cli import main
+from chaintune.tasks import registry
 from tests import tiny
+from tests.integration import test_audit_page
 from tests.integration.test_pages import BLOCK, ROOT, commands, run
 from tests.unit.models.test_chat import family
 
+WHAT = {"new": "Where is parcel", "regular": "Is the box here, order"}
 TOPICS = ("shipping", "returns", "payment")
 
 
@@ -90,6 +97,37 @@ def test_preferences_come_after_answers(folder: Path, monkeypatch: pytest.Monkey
     lost = whole.filter(pl.col("metric") == "forgetting")
     assert set(zip(lost["task"], lost["reference"], strict=True)) >= {("support", "support"), ("fairness", "base")}
     assert whole.filter(pl.col("metric") == "kl_forward").height == 1
+
+
+def test_a_chat_model_before_and_after_a_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what the later model was taught, answers to new customers are other ones."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(registry.TASKS.shipped, "bbq", f"{test_audit_page.__name__}:BBQ")
+    asked = {customer: [f"{what} {n}?" for n in range(20)] for customer, what in WHAT.items()}
+    rows(
+        Path("answers.jsonl"),
+        [
+            {"prompt": prompt, "response": "It left today.", "customer": customer, "case": f"{customer} {n // 2}"}
+            for customer, prompts in asked.items()
+            for n, prompt in enumerate(prompts)
+        ],
+    )
+    for name, new in (("before", "It left today."), ("after", "No idea.")):
+        answers = dict.fromkeys(asked["new"][:4], new) | dict.fromkeys(asked["regular"][:4], "It left today.")
+        tiny.write_chat_model(Path("models") / name, answers, steps=30, tokenizer=family("smollm2"))
+    codes, printed = [], []
+    for language, text in BLOCK.findall((ROOT / "docs/how-to/before-after.md").read_text("utf-8")):
+        if file := re.match(r"# (\S+\.yaml)\n", text):
+            Path(file[1]).write_text(text, encoding="utf-8")
+        for line in text.splitlines() if language == "bash" else ():
+            with redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit) as ended:
+                main(shlex.split(line)[1:])
+            codes.append(ended.value.code)
+            printed.append(output.getvalue())
+    assert codes == [0, 0, 0, 1]
+    assert "new (customer) lost more than the whole" in printed[0]
+    assert "Asked both ways" in printed[2]
+    assert Path("audit/report.html").is_file()
 
 
 @pytest.mark.parametrize("page", ["docs/how-to/chat.md", "docs/how-to/dpo.md"])

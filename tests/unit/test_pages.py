@@ -30,6 +30,7 @@ RUN_BY = {
     "docs/explanation/curvature.md": "tests/unit/test_pages.py",
     "docs/how-to/adapters.md": "tests/unit/tuning/test_adapters_page.py",
     "docs/how-to/audit.md": "tests/integration/test_audit_page.py",
+    "docs/how-to/before-after.md": "tests/integration/test_chat_pages.py",
     "docs/how-to/callback.md": "tests/unit/callback/test_callback_page.py",
     "docs/how-to/card.md": "tests/unit/cli/test_card_page.py",
     "docs/how-to/chat.md": "tests/integration/test_chat_pages.py",

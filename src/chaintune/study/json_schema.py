@@ -2,11 +2,9 @@
 
 import inspect
 import re
-from collections.abc import Mapping
 from json import dumps
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from chaintune.records import REFUSED_TYPES, Generation, Recipe, Resources
@@ -16,11 +14,12 @@ from chaintune.scoring.scorers import SCORERS
 from chaintune.study.chains import ORDERS
 from chaintune.study.data_spec import ColumnSpec, SplitSpec
 from chaintune.study.external import ExternalSpec
+from chaintune.study.key_examples import EXAMPLES
 from chaintune.study.knobs import LONGEST_NAME, MOST_SEEDS
 from chaintune.study.schema import TASK_NAME, CurvatureSpec, StudySpec, TaskSpec, recipe_model
 from chaintune.study.serve import ServeSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
-from chaintune.tasks import DataOptions
+from chaintune.tasks import DataOptions, registry
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.objectives import OBJECTIVES
 
@@ -28,98 +27,27 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+# Defaults that tell nothing, and that an editor would write.
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 _FUNCTION = {"type": "string", "pattern": r"\.py:\w+$"}
+# One schema and not one for each type: of several, editors show what the wrong ones say.
 _SIZE = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1},
-        {"type": "string", "pattern": r"^\s*(all|none|\d+|(\d+|power \d+(\.\d+)?)( per \S.*)?)\s*$"},
-        {"type": "null"},
-    ]
+    "type": ["integer", "string", "null"],
+    "minimum": 1,
+    "pattern": r"^\s*(all|none|\d+|(\d+|power \d+(\.\d+)?)( per \S.*)?)\s*$",
+    "patternErrorMessage": "Expected a number, 'N per DIMENSION', 'power 10', 'all' or 'none'.",
 }
-# Of keys without a default that tells enough.
-EXAMPLES: Mapping[str, Mapping[str, Any]] = yaml.safe_load("""\
-study:
-  base: smollm2-135m
-  tasks: {bbq: {train: 30 per category, test: 40 per category}}
-  chains: both orders
-  recipe: {method: lora, learning_rate: 0.0001}
-  vary: {seed: 3}
-  mitigations: [{replay: {task: bbq, dose: [0.05, 0.1]}}]
-  curvature: {examples: 16}
-  allow_unused: ["vision_tower.*"]
-  serve: "vllm serve {model} --port {port}"
-task:
-  role: safety
-  train: 200
-  test: 40 per category
-  path: items.jsonl
-  test_path: test.jsonl
-  use: bbq
-  hub: allenai/sciq
-  config: main
-  split: train
-  columns: {prompt: question, groups: {religion: faith}}
-  unusable: skip
-  lm_eval: arc_easy
-  fewshot: 2
-  include_path: our_tasks
-  free: 200
-  only: {category: [Age, Religion]}
-  test_share: 0.5
-  recipe: {epochs: 2}
-  measure: generation
-  metric: accuracy
-  labelling: false
-  chat: "on"
-  system: Answer briefly.
-  chat_template: template.jinja
-  margin: 0.05 nats
-  labels: labels.csv
-  scorer: refusal
-  max_new_tokens: 64
-  samples: 4
-  temperature: 0.7
-  generation_seed: 1
-  stop: ["###"]
-columns:
-  id: key
-  messages: messages
-  prompt: "Question: {question}"
-  input: context
-  system: instructions
-  response: answer
-  chosen: better
-  rejected: worse
-  text: text
-  choices: ["{right}", "{wrong}"]
-  gold: right
-  labels: [A, B]
-  cluster: template
-  split: part
-  pair: pair
-  expects: expects
-  groups: {religion: faith}
-  extra: [reference]
-split: {train: train, test: validation}
-recipe:
-  objective: dpo
-  teach: chosen
-  peft: {peft_type: OFT, r: 0}
-  adapter: fresh
-  quantize: 4bit
-  share_prefixes: false
-  lora_targets: [q_proj, v_proj]
-  report_to: tensorboard
-external: {path: models/other, command: bash train.sh, task: bbq, name: ours, files: [train.sh], folder: scripts}
-serve:
-  command: "vllm serve {model} --port {port}"
-  measures: [generation, choice]
-  adapters: "--enable-lora --lora-modules {name}={adapter}"
-  folder: servers
-mitigation:
-  {task: bbq, recipe: {epochs: 2}, by: category, prompts: csqa, keep: refused, strength: 10, parts: embed_tokens}
-""")
+_MARGIN = {
+    "type": ["number", "string", "null"],
+    "minimum": 0,
+    "maximum": 1,
+    "pattern": r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*([^\W\d_].*)?$",
+    "patternErrorMessage": "Expected a share such as 0.02, or a number with its unit: 0.05 nats.",
+}
+_CHAINS = "Expected 'both orders', 'all orders of 2', '20 random orders', a chain such as 'bbq>csqa', or a list."
+# A choice of one, as an editor writes every default of a mapping that is named alone.
+_RECIPE = {"anyOf": [{"$ref": "#/$defs/recipe"}]}
 
 
 def schema_text() -> str:
@@ -140,12 +68,11 @@ def study_schema() -> Schema:
     depends on other keys, on data or on models, chaintune alone can say.
     """
     study = _schema_of(StudySpec, "study")
-    recipe = {"$ref": "#/$defs/recipe"}
     study["properties"] |= {
         "tasks": _told(study, "tasks", {"type": "object", "minProperties": 1, "propertyNames": _task_name()})
         | {"additionalProperties": _or_nothing({"$ref": "#/$defs/task"})},
         "chains": _told(study, "chains", _chains()),
-        "recipe": _told(study, "recipe", _or_nothing(recipe)),
+        "recipe": _told(study, "recipe", _or_nothing(_RECIPE)),
         "vary": _told(study, "vary", _or_nothing(_vary())),
         "backend": _told(study, "backend", {"enum": list(BACKENDS.names)}),
         "chat": _told(study, "chat", _words(study["properties"]["chat"])),
@@ -173,26 +100,34 @@ def study_schema() -> Schema:
 def _schema_of(model: type[BaseModel], section: str) -> Schema:
     """What pydantic says of a model, in JSON Schema's words, with the meaning of each key and an example of it."""
     written = model.model_json_schema()
-    schema: Schema = _in_its_words({key: written[key] for key in ("type", "properties", "required") if key in written})
+    kept = {key: written[key] for key in ("type", "properties", "required") if key in written}
+    schema: Schema = _in_its_words(kept, written.get("$defs", {}))
     schema["additionalProperties"] = written.get("additionalProperties", False)
     meanings = _meanings(*reversed(model.__mro__))
     examples = EXAMPLES.get(section, {})
     for key, own in schema["properties"].items():
         field = model.model_fields[key]
-        if field.default_factory:
-            own["default"] = field.get_default(call_default_factory=True)
+        if field.default_factory and (made := field.get_default(call_default_factory=True)):
+            own["default"] = made
         own["description"] = meanings.get(key, "")
-        own["examples"] = [examples[key] if key in examples else _example(own)]
+        example = examples[key] if key in examples else _example(own)
+        own |= {} if example is None else {"examples": [example]}
     return schema
 
 
-def _in_its_words(value: Any) -> Any:
-    """Limits by JSON Schema's names, and one alone wherever a list may stand, as a study file takes it."""
+def _in_its_words(value: Any, inner_models: Schema) -> Any:
+    """Limits by JSON Schema's names, one alone wherever a list may stand, as a study file takes it, models in place."""
     if isinstance(value, list):
-        return [_in_its_words(inner) for inner in value]
+        return [_in_its_words(inner, inner_models) for inner in value]
     if not isinstance(value, dict):
         return value
-    words = {_LIMITS.get(key, key): _in_its_words(inner) for key, inner in value.items() if key != "title"}
+    if "$ref" in value:
+        own = inner_models[value["$ref"].rpartition("/")[2]]
+        value = own | {"description": own["description"].partition("\n")[0]}
+    told = {key: own for key, own in value.items() if key != "title" and not (key == "default" and own in _NOTHING)}
+    words = {_LIMITS.get(key, key): _in_its_words(own, inner_models) for key, own in told.items()}
+    if "anyOf" in words:
+        words["anyOf"] = _flat(words["anyOf"])
     if words.get("type") == "array" and "items" in words:
         kept = {key: words.pop(key) for key in ("default",) if key in words}
         return {"anyOf": [words["items"], words], **kept}
@@ -225,11 +160,20 @@ def _told(owner: Schema, key: str, schema: Schema) -> Schema:
 
 
 def _or_nothing(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
+    return _either(schema, {"type": "null"})
 
 
 def _one_or_several(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "array", "minItems": 1, "items": schema}]}
+    return _either(schema, {"type": "array", "minItems": 1, "items": schema})
+
+
+def _either(schema: Schema, other: Schema) -> Schema:
+    return {"anyOf": _flat([schema, other])}
+
+
+def _flat(ways: list[Schema]) -> list[Schema]:
+    """Ways to write a value without a choice inside a choice, of which editors complete nothing."""
+    return [one for way in ways for one in (way["anyOf"] if set(way) == {"anyOf"} else [way])]
 
 
 def _words(schema: Schema) -> Schema:
@@ -238,12 +182,18 @@ def _words(schema: Schema) -> Schema:
 
 
 def _task_name() -> Schema:
-    return {"pattern": f"^{TASK_NAME.pattern}$", "not": {"const": "base"}}
+    known, other = {"enum": list(registry.names())}, {"pattern": f"^{TASK_NAME.pattern}$"}
+    return {"anyOf": [known, other], "not": {"const": "base"}}
 
 
 def _chains() -> Schema:
     orders = re.sub(r"\?P<\w+>", "", ORDERS)
-    words = {"type": "string", "pattern": rf"^\s*{orders}\s*$|>|^\s*{TASK_NAME.pattern}\s*$"}
+    words = {
+        "type": "string",
+        "pattern": rf"^\s*{orders}\s*$|>|^\s*{TASK_NAME.pattern}\s*$",
+        "patternErrorMessage": _CHAINS,
+        "examples": ["all orders", "20 random orders"],
+    }
     elsewhere = {
         "type": "object",
         "properties": {"external": {"$ref": "#/$defs/external"}},
@@ -262,16 +212,16 @@ def _task() -> Schema:
     for key, meaning in where.items():
         if key in known:
             known[key]["description"] = meaning.partition("; see `")[0]
-    measure, names = {"enum": list(MEASURES.names)}, list(SCORERS.names)
-    settings = {name: _schema_of(SCORERS.get(name).settings, "") for name in names}
+    measure, scorers = {"enum": list(MEASURES.names)}, list(SCORERS.names)
+    settings = {name: _schema_of(SCORERS.get(name).settings, "scorer") for name in scorers}
     scorer = {
         "anyOf": [
-            {"enum": names},
+            {"enum": scorers},
             _FUNCTION,
             {
                 "type": "object",
                 "minProperties": 1,
-                "maxProperties": 1,
+                "allOf": [{"maxProperties": 1}],  # written apart, as an editor else completes nothing
                 "properties": {name: _or_nothing(own) for name, own in settings.items()},
                 "patternProperties": {_FUNCTION["pattern"]: {}},
                 "additionalProperties": False,
@@ -283,9 +233,10 @@ def _task() -> Schema:
         "test": _SIZE,
         "split": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/split"}, {"type": "null"}]},
         "columns": _or_nothing({"$ref": "#/$defs/columns"}),
-        "recipe": {"$ref": "#/$defs/recipe"},
+        "recipe": _RECIPE,
         "measure": _one_or_several(measure),
         "chat": _or_nothing(_words(known["chat"])),
+        "margin": _MARGIN,
         "scorer": _or_nothing(_one_or_several(scorer)),
     }
     known |= {key: _told(task, key, schema) for key, schema in changed.items()}
@@ -344,7 +295,7 @@ def _vary() -> Schema:
 
 def _mitigation(name: str) -> Schema:
     schema = _schema_of(MITIGATIONS.get(name).spec, "mitigation")
-    schema["properties"]["recipe"] = _told(schema, "recipe", {"$ref": "#/$defs/recipe"})
+    schema["properties"]["recipe"] = _told(schema, "recipe", _RECIPE)
     return schema
 
 

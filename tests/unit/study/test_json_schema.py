@@ -12,7 +12,8 @@ import yaml
 
 from chaintune.cli.app import app
 from chaintune.errors import ConfigError
-from chaintune.study.json_schema import EXAMPLES, Schema, schema_text, study_schema
+from chaintune.study.json_schema import Schema, schema_text, study_schema
+from chaintune.study.key_examples import EXAMPLES
 from chaintune.study.study import Study
 from chaintune.study.suite import suite_names, suite_text
 from chaintune.tuning.mitigations import MITIGATIONS
@@ -60,6 +61,67 @@ def test_it_takes_every_study_that_ships(path: Path) -> None:
     assert faults(read(path.read_text(encoding="utf-8"))) == []
 
 
+def shown() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Page and content of every study file of the documentation; what a part lacks is filled in."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for text in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            found = read(text)
+            if isinstance(found, dict) and found.keys() & SCHEMA["properties"].keys():
+                yield page.name, {"base": "m", "tasks": {"bbq": {}}, "chains": "bbq"} | found
+
+
+def test_it_takes_every_study_of_the_documentation() -> None:
+    found = list(shown())
+    assert len(found) > 30
+    assert [(page, faults(study)) for page, study in found if faults(study)] == []
+
+
+WAYS = """\
+{chains: all orders of 2}
+{chains: "2 random orders of 2, seed 3"}
+{chains: bbq>csqa}
+{chains: [bbq>csqa, [csqa], all orders of 1]}
+{vary: {seed: 3}}
+{vary: {recipe: [{name: a, method: full}, {name: b, method: lora}]}}
+{vary: {tasks.bbq.recipe.epochs: [1, 2]}}
+{chat: on, keep: none, recipe: null, vary: null, mitigations: [], curvature: null, serve: null}
+{chat: true}
+{kl: first stages, allow_unused: x.*, base: [a, b]}
+{mitigations: [{replay: {task: bbq, dose: 0.1}}]}
+{tasks: {bbq: null, csqa: null}}
+{tasks: {bbq: {train: power 10 per category, test: "30"}, csqa: {train: all, test: 3}}}
+{tasks: {bbq: {only: {category: Age}, margin: 0.05 nats, measure: choice, metric: [accuracy, scaled_margin]}, csqa: {}}}
+{tasks: {bbq: {scorer: refusal}, csqa: {margin: 0.05}}}
+{tasks: {bbq: {scorer: [refusal, {regex: {pattern: x}}]}, csqa: {scorer: {refusal: null}}}}
+{tasks: {bbq: {scorer: {"polite.py:polite": {a: 1}}}, csqa: {scorer: {contains: {any: x}}}}}
+{tasks: {bbq: {scorer: {judge: {model: m, template: harmfulness}}}, csqa: {}}}
+{tasks: {bbq: {scorer: {judge: {model: m, template: {ask: "{answer}?", verdicts: {yes: 1, no: 0}}}}}, csqa: {}}}
+{tasks: {bbq: {recipe: {lora_targets: all-linear, method: lora}, stop: x}, csqa: {}}}
+{tasks: {own: {role: safety, path: x.csv, columns: {prompt: 1, choices: [1, 2], gold: 0, groups: {a: b}}}}, chains: own}
+{tasks: {own: {role: safety, hub: a/b, split: {train: x, test: y}}}, chains: own}
+"""
+REFUSED = """\
+{chains: both order}
+{vary: {recipe.lr: [1]}}
+{tasks: {base: {}, csqa: {}}}
+{tasks: {bbq: {train: thirty}, csqa: {}}}
+{tasks: {bbq: {margin: 5 %}, csqa: {}}}
+{tasks: {bbq: {recipe: null}, csqa: {}}}
+{tasks: {bbq: {scorer: refusl}, csqa: {}}}
+{tasks: {bbq: {scorer: {regex: {patern: x}}}, csqa: {}}}
+{tasks: {bbq: {scorer: {regex: {pattern: x}, refusal: {}}}, csqa: {}}}
+{tasks: {bbq: {scorer: {judge: {model: m, template: harmfulnes}}}, csqa: {}}}
+{mitigations: [{repaly: {task: bbq, dose: 0.1}}]}
+"""
+
+
+@pytest.mark.parametrize(("written", "is_taken"), [(WAYS, True), (REFUSED, False)])
+def test_each_way_to_write_a_value_is_judged_as_chaintune_judges_it(written: str, is_taken: bool) -> None:
+    for line in written.splitlines():
+        study = {"base": "m", "tasks": {"bbq": {}, "csqa": {}}, "chains": "both orders"} | read(line)
+        assert bool(faults(study)) == bool(complaints(study)) != is_taken, (line, faults(study), complaints(study))
+
+
 def test_it_takes_every_suite_as_the_tasks_of_a_study() -> None:
     for name in suite_names():
         assert faults({"base": "m", "chains": "all orders"} | read(suite_text(name))) == []
@@ -73,8 +135,29 @@ def test_every_key_has_a_meaning_and_an_example_that_it_takes() -> None:
     for name, key, own in every:
         check = jsonschema.Draft7Validator({"$defs": SCHEMA["$defs"], **own})
         assert [error.message for error in check.iter_errors(own["examples"][0])] == [], (name, key)
-    assert {name for name in EXAMPLES if name != "mitigation"} <= parts.keys()
+    assert EXAMPLES.keys() - {"mitigation", "scorer"} <= parts.keys()
     assert {f"mitigation_{name}" for name in MITIGATIONS.names} <= parts.keys()
+
+
+def parts_of(value: Any) -> Iterator[Schema]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts_of(inner)
+
+
+def test_editors_complete_what_it_names_and_write_nothing_that_is_left_out() -> None:
+    """An editor reads no schema at all of which one reference leads nowhere."""
+    every = list(parts_of(SCHEMA))
+    written = [part["$ref"] for part in every if isinstance(part.get("$ref"), str)]
+    for at in written:
+        own: Any = SCHEMA
+        for step in at.removeprefix("#/").split("/"):
+            own = own[step]
+    assert len(written) > 50
+    assert [part for part in every if part.get("default", 0) in (None, "", [], {})] == []
+    assert [part for part in every if any("anyOf" in way for way in part.get("anyOf", ()))] == []
+    assert "bbq" in SCHEMA["properties"]["tasks"]["propertyNames"]["anyOf"][0]["enum"]
 
 
 def test_it_refuses_every_misspelled_key() -> None:

@@ -27,6 +27,9 @@ def _template(value: Any) -> Any:
     return TEMPLATES[value]
 
 
+_Named = Annotated[str, Field(json_schema_extra={"enum": list(TEMPLATES)})]
+
+
 class JudgeSpec(Spec):
     """Which model is asked, what, and how its verdict is read.
 
@@ -40,7 +43,7 @@ class JudgeSpec(Spec):
     """
 
     model: str = Field(min_length=1)
-    template: Annotated[Template, BeforeValidator(_template)]
+    template: Annotated[Template, BeforeValidator(_template, json_schema_input_type=_Named | Template)]
     read: Literal["auto", "probabilities", "answer"] = "auto"
     least_mass: Annotated[Real, Field(ge=0, lt=1)] = 0.01
     direction: Direction | None = None
