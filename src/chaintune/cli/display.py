@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import zip_longest
-from textwrap import fill
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +16,7 @@ from chaintune.cli.output import echo, printing
 from chaintune.errors import message, visible
 from chaintune.report.cells import Table
 from chaintune.report.gate import gate_sentence, gate_table
-from chaintune.report.layout import table_lines
+from chaintune.report.layout import table_lines, text_lines
 from chaintune.report.printed import TableChoice, printout
 
 if TYPE_CHECKING:
@@ -37,12 +36,17 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     console = console or _stdout()
     with printing():
         for table, after in zip_longest(tables, tables[1:]):
-            console.print(Text(visible(table.title), style="bold"))
+            _print_text(console, table.title, "bold")
             for line in table_lines(table, console.width):
                 console.print(Text(line), soft_wrap=True)
             if table.note and not (after and after.note == table.note):
-                console.print(Text(visible(table.note), style="dim"))
+                _print_text(console, table.note, "dim")
             console.print()
+
+
+def _print_text(console: Console, text: str, style: str) -> None:
+    for line in text_lines(visible(text), console.width):
+        console.print(Text(line, style=style), soft_wrap=True)
 
 
 def print_results(results: "Results", tables: TableChoice, where: str = "") -> None:
@@ -69,7 +73,7 @@ def print_results(results: "Results", tables: TableChoice, where: str = "") -> N
 def print_texts(texts: Iterable[str]) -> None:
     """Print paragraphs to stdout, an empty line between two: in lines of words on a terminal, else each as one line."""
     wide = _stdout().width if sys.stdout.isatty() else None
-    shown = [fill(text, wide, break_long_words=False, break_on_hyphens=False) if wide else text for text in texts]
+    shown = ["\n".join(text_lines(text, wide)) if wide else text for text in texts]
     if any(shown):
         echo("\n\n".join(filter(None, shown)))
 

@@ -10,6 +10,7 @@ from chaintune.records import Estimate, ResultRow, RowKey
 from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
+from chaintune.records.comparison import AUC
 from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in_tables
 from chaintune.report.labels import listed, one_line
 
@@ -183,6 +184,8 @@ def metric_notes(scored: Mapping[str, ResultRow]) -> list[str]:
     for task, row in scored.items():
         if row.item_metric == BALANCED:
             notes.setdefault("it is balanced accuracy, the mean over labels of the share right", []).append(task)
+        elif row.item_metric == AUC:
+            notes.setdefault("it is the share of pairs of unlike labels that are ranked rightly", []).append(task)
         elif is_share(row.unit) and not row.is_accuracy:
             less = ", and less is better" if row.direction == "less" else ""
             notes.setdefault(f"it is {one_line(row.item_metric)}{less}", []).append(task)

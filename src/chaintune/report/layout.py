@@ -10,16 +10,28 @@ from chaintune.report.cells import Table
 
 _GAP, _NARROW_GAP = 3, 2
 _LONG_NAME = 20  # that may be folded where it has a joint
-# What stays on one line: an interval; a name as far as the next `>` of a chain.
-_INTERVAL = re.compile(r"\([^()]{1,28}\)")
+# What stays on one line: an interval, a number with its unit; a name as far as the next `>` of a chain.
+_INTERVAL = re.compile(r"\([^()]{1,28}\)|\d (?:%|points?)")
 _PIECE = re.compile(r" *(?:[^ >]*>+|[^ >]+)")
 _JOINT = re.compile(r"(?<=[_/.:-])")
 _TOGETHER = "\u00a0"
 Column = Sequence[str]
 
 
+def text_lines(text: str, width: int) -> list[str]:
+    """A paragraph in lines: no interval is broken, and a name only behind a sign that joins its parts.
+
+    Args:
+        text: of one line.
+        width: of a line, in characters.
+    """
+    return [line.replace(_TOGETHER, " ") for line in _wrapped(_kept_together(text), width)]
+
+
 def table_lines(table: Table, width: int) -> Iterator[str]:
-    """The header, a rule and the rows; columns for which there is no room follow below, beside the first ones again.
+    """The header, a rule and the rows; columns for which there is no room follow below, beside what tells rows apart.
+
+    Names that would take more than half of a line stand once, with numbers by which the columns below go on.
 
     Args:
         table: to be shown.
@@ -34,8 +46,11 @@ def table_lines(table: Table, width: int) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Text that no log reads as a command: where a long one is folded, any two colons may begin a line."""
-    safe = visible(text).replace("::", "\\u003a:")
-    return _INTERVAL.sub(lambda found: found[0].replace(" ", _TOGETHER), safe)
+    return _kept_together(visible(text).replace("::", "\\u003a:"))
+
+
+def _kept_together(text: str) -> str:
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", _TOGETHER), text)
 
 
 def _blocks(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
@@ -44,24 +59,25 @@ def _blocks(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
     if sum(least) <= _room(width, len(columns)):
         yield list(columns)
         return
-    keys = _keys(columns, least, width)
+    keys, names = _keys(columns), 0
+    if not keys or sum(least[:keys]) + _NARROW_GAP * keys > width // 2:
+        numbers = ["row", *map(str, range(1, len(columns[0])))]
+        columns, least, keys, names = [numbers, *columns], [_least(numbers), *least], 1, keys
     block = list(range(keys))
     for place in range(keys, len(columns)):
-        if len(block) > keys and _room(width, len(block) + 1) < sum(least[one] for one in (*block, place)):
+        beyond = _room(width, len(block) + 1) < sum(least[one] for one in (*block, place))
+        if len(block) > keys and (beyond or place == keys + names):
             yield [columns[one] for one in block]
             block = list(range(keys))
         block.append(place)
     yield [columns[one] for one in block]
 
 
-def _keys(columns: Sequence[Column], least: Sequence[int], width: int) -> int:
-    """How many of the first columns tell the rows apart, as far as there is room for another one beside them."""
+def _keys(columns: Sequence[Column]) -> int:
+    """How many of the first columns tell the rows apart; 0 where they do not."""
     rows = list(zip(*(column[1:] for column in columns), strict=True))
     names = next((place for place, column in enumerate(columns) if _is_number(column)), len(columns))
-    keys = next((n for n in range(1, names) if len({row[:n] for row in rows}) == len(rows)), max(names, 1))
-    while keys > 1 and sum(least[:keys]) + max(least[keys:], default=0) > _room(width, keys + 1):
-        keys -= 1
-    return keys
+    return next((n for n in range(1, names + 1) if len({row[:n] for row in rows}) == len(rows)), 0)
 
 
 def _is_number(column: Column) -> bool:

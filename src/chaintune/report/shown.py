@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from chaintune.errors import ConfigError, nearest, number_of, visible
@@ -16,7 +15,7 @@ from chaintune.report.cells import Table
 from chaintune.report.figures import result_figures
 from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
 from chaintune.report.gate import gate_sentence
-from chaintune.report.layout import table_lines
+from chaintune.report.layout import table_lines, text_lines
 from chaintune.report.markdown import markdown
 from chaintune.report.orders import order_tables, order_words
 from chaintune.report.page import Step, render, results_page, step_name
@@ -83,7 +82,7 @@ class Presented:
         left = len(self.texts) - _MOST_TEXTS
         more = [f"{left} more paragraphs are in the report."] if left > 0 else []
         tables = ["\n".join([table.title, *table_lines(table, _WIDTH)]) for table in self.tables]
-        texts = [fill(text, _WIDTH, break_long_words=False) for text in (*self.texts[:_MOST_TEXTS], *more)]
+        texts = ["\n".join(text_lines(text, _WIDTH)) for text in (*self.texts[:_MOST_TEXTS], *more)]
         parts = [self.title, *texts, *tables, f"({_MORE})" if self.results else ""]
         return visible("\n\n".join(filter(None, parts)))
 

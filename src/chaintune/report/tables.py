@@ -247,7 +247,7 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     unknown, unnamed_too = [""] * len(perplexities), [""] * (len(names) - 1)
     beside = [f"{_PERPLEXITY}, is of the mean over answers."] if perplexities else []
     notes = dict.fromkeys(
-        text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
+        text for row in whole if row.deciding for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
     )
     return Table(
         "Accuracy" if shares else "Scores",

@@ -1,6 +1,7 @@
 """Results in plain words: what was forgotten, in which groups, with which intervals and detectable differences."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ from chaintune.stats.effects import MODERATED, OVER_RECIPES
 _MOST_PARAGRAPHS = 12
 _MOST_DIMENSIONS = 3
 _REST = "the rest"
+_COUNTS = re.compile(r"\b\d+(?:,\d{3})* of \d+(?:,\d{3})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +312,8 @@ def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list
     moved = next((one.estimate for one in whole if one.metric == "forgetting" and one.key == row.key), None)
     if moved is None or math.isnan(moved.value):
         return []
-    size = changes_in(row.unit).text(moved, level=level)
-    text = f"Ranking of the labels by log-odds (AUC) lost {size}"
+    did, change = ("gained", -moved) if moved.value < 0 else ("lost", moved)
+    text = f"Ranking of the labels by log-odds (AUC) {did} {changes_in(row.unit).text(change, level=level)}"
     # Where all pairs are ordered alike nothing scatters, and the value stands for itself.
     low, high = (moved.value if math.isnan(end) else end for end in (moved.low, moved.high))
     shown = {"forgot": low > 0, "gained": high < 0}
@@ -351,8 +353,8 @@ def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
 
 
 def _is_told(text: str, pronoun: str, reason: str) -> bool:
-    """Whether a reason says what a sentence does, of the same checkpoint by its name or a pronoun."""
-    what = text.removesuffix(".")
+    """Whether a reason says what a sentence does, of one seed or of all, of a checkpoint by its name or a pronoun."""
+    what, reason = (_COUNTS.sub("", one) for one in (text.removesuffix("."), reason))
     return what in reason or f"{pronoun} {what.partition(' ')[2]}" in reason
 
 

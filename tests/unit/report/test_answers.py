@@ -66,14 +66,20 @@ def compared(before: Scores = BY_ROTE, after: Scores = BY_ROTE) -> Comparison:
     return compare(before, after, by=["faith"], resamples=FAST)
 
 
-def study() -> list[ResultRow]:
+def study(seeds: Sequence[int] = (0,)) -> list[ResultRow]:
     """A chain that loses all of s to rote answers, and a replay that brings it back; c is at chance throughout."""
     plain = synthetic.checkpoint("s", "c").chain
     held = MitigationRef("replay", "replay", "s", plain, ("c",), 0.05)
     stages = [((), BY_ROTE, ()), (("s",), KNOWN, ()), (("s", "c"), BY_ROTE, ()), (("s", "c", "s@5%"), KNOWN, (held,))]
     measured = [
-        CheckpointScores(synthetic.checkpoint(*chain), {"s": scores, "c": scored([0] * N, task="c")}, mitigates)
+        CheckpointScores(
+            synthetic.checkpoint(*chain, seed=seed),
+            {"s": scores, "c": scored([0] * N, task="c")},
+            mitigates,
+            final=len(seeds) > 1,
+        )
         for chain, scores, mitigates in stages
+        for seed in seeds
     ]
     return summarise(measured, study="x", roles={"s": "safety", "c": "capability"}, resamples=FAST)
 
@@ -81,6 +87,14 @@ def study() -> list[ResultRow]:
 @pytest.fixture(scope="module")
 def rows() -> list[ResultRow]:
     return study()
+
+
+def test_what_the_reason_says_of_all_seeds_is_not_said_again_of_one() -> None:
+    text = summary(Results("t", study(seeds=(0, 1)), 0.95))
+    assert "Whether s forgot c since the base is inconclusive" in text
+    assert "it answers 'choice 1' to 160 of 160" in text
+    assert "base answers 'choice 1'" not in text
+    assert "s>c answers 'choice 1' to 160 of 160 (gold: 50 %)." in text
 
 
 def titled(tables: Sequence[Table], title: str) -> Table:

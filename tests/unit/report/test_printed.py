@@ -5,7 +5,7 @@ import re
 import pytest
 
 from chaintune.report.cells import Table
-from chaintune.report.layout import table_lines
+from chaintune.report.layout import table_lines, text_lines
 from chaintune.report.printed import chosen, printout
 from chaintune.report.results import Results
 from tests.variant_studies import FULL, LORA, NAMED, results
@@ -46,6 +46,28 @@ def test_columns_without_room_follow_below_with_what_tells_their_rows_apart() ->
     assert len(blocks) > 1
     for block in blocks:
         assert [line.split()[:2] for line in block.split("\n") if ">" in line] == [list(row[:2]) for row in rows]
+
+
+def test_names_that_fill_the_line_stand_once_and_the_columns_below_go_on_by_number() -> None:
+    # No two rows of a part are alike, however narrow it is.
+    first, *others = ("\n".join(table_lines(TABLE, 80))).split("\n\n")
+    assert others
+    assert first.count("another_name_of_forty_") == len(TABLE.rows)
+    assert "another_name" not in "".join(others)
+    numbers = [str(number) for number in range(1, 21)]
+    for part in (first, *others):
+        starts = [line.split()[0] for line in part.split("\n") if line[1:2] not in " ─"]
+        assert starts == ["row", *numbers]
+
+
+def test_paragraphs_fit_and_break_no_interval_and_no_number_from_its_unit() -> None:
+    text = f"After {CHAIN} it lost 17.4 points (95 % CI -30.2 to -4.6), as 51 % of {LONG} (full lr=1e-4) say. " * 3
+    for width in range(50, 90):
+        lines = text_lines(text, width)
+        assert max(map(len, lines)) <= width
+        for whole in ("17.4 points", "(95 % CI -30.2 to -4.6)", "51 %", "(full lr=1e-4)"):
+            assert sum(line.count(whole) for line in lines) == 3, (width, whole)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_few_tables_are_printed_and_the_others_are_named(study: Results) -> None:
