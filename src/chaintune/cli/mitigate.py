@@ -108,7 +108,7 @@ def mitigate(
         allow_unused=run_flags.allow_unused or (),
         serving=run_flags.serving,
         allow=run_flags.allowance,
-        settings={"tasks": suite_settings(suite)} if suite else None,
+        settings=suite_settings(suite) if suite else None,
         overrides=[*(overrides or ()), *recipe],
         options=options,
         max_store=read_size(max_store, "--max-store"),

@@ -250,7 +250,7 @@ def tasks_from_options(
 
 
 def suite_settings(suite: str) -> dict[str, Any]:
-    """The tasks of a suite or a file of tasks, checked, with their paths in full: what `tasks` of a study may be.
+    """The keys of a study file that a suite or a file of tasks has, checked, with the paths of its tasks in full.
 
     Raises:
         ConfigError: an invalid value; the message names each, with its line.
@@ -261,7 +261,8 @@ def suite_settings(suite: str) -> dict[str, Any]:
         check_data(spec, name, source)
     source.stop_if_wrong()
     full = {name: with_paths(spec, name, source) for name, spec in specs.items()}
-    return {name: as_plain(spec.model_dump(exclude_unset=True, exclude_none=True)) for name, spec in full.items()}
+    own = {name: as_plain(spec.model_dump(exclude_unset=True, exclude_none=True)) for name, spec in full.items()}
+    return source.data | {"tasks": own}
 
 
 def _tested(written: Mapping[str, Any]) -> list[str]:

@@ -62,11 +62,17 @@ def test_a_study_file_is_a_file_of_tasks(suite: str, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(f"base: smollm2-135m\nchat: on\n{TASKS}chains: [[balls, taught]]\n")
     assert [task.chat for task in tasks_from_options((), suite=str(study))] == ["on", "on"]
-    assert chaintune.Study.from_yaml(study).tasks["balls"].path == suite_settings(suite)["balls"]["path"]
+    assert chaintune.Study.from_yaml(study).tasks["balls"].path == suite_settings(suite)["tasks"]["balls"]["path"]
+
+
+def test_settings_of_a_study_say_too_that_what_is_taught_may_be_tested(suite: str, tmp_path: Path) -> None:
+    lenient = tmp_path / "lenient.yaml"
+    lenient.write_text(f"{Path(suite).read_text()}allow_overlap: true\n")
+    assert suite_settings(str(lenient))["allow_overlap"] is True
 
 
 def test_settings_of_a_study_have_their_paths_in_full(suite: str, tmp_path: Path) -> None:
-    assert suite_settings(suite)["balls"] == {
+    assert suite_settings(suite)["tasks"]["balls"] == {
         "role": "safety",
         "path": str(tmp_path / "data" / "balls.jsonl"),
         "test_share": 1.0,
@@ -122,14 +128,14 @@ def test_a_shipped_suite_is_a_file_that_can_be_copied_and_changed(
             main(arguments)
         assert not ended.value.code
     listed, _, shown = capsys.readouterr().out.partition("\n")
-    assert listed == f"{name}: {', '.join(suite_settings(name))}"
+    assert listed == f"{name}: {', '.join(suite_settings(name)['tasks'])}"
     assert shown == suite_text(name)
     copied = tmp_path / "mine.yaml"
     copied.write_text(shown)
-    assert suite_settings(str(copied)) == suite_settings(name)
+    assert suite_settings(str(copied))["tasks"] == suite_settings(name)["tasks"]
 
 
 def test_chat_safety_is_refusals_bias_and_knowledge() -> None:
     assert suite_names() == ("chat-safety",)
-    assert list(suite_settings("chat-safety")) == ["do_not_answer", "xstest", "bbq", "csqa"]
+    assert list(suite_settings("chat-safety")["tasks"]) == ["do_not_answer", "xstest", "bbq", "csqa"]
     assert f"--suite {suite_names()[0]}" in suite_text("chat-safety")

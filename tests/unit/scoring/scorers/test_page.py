@@ -58,7 +58,7 @@ def test_the_tasks_are_tasks(folder: Path) -> None:
     for number, text in enumerate(blocks):
         path = folder / f"{number}.yaml"
         path.write_text(text)
-        assert suite_settings(str(path)).keys() == yaml.safe_load(text)["tasks"].keys()
+        assert suite_settings(str(path))["tasks"].keys() == yaml.safe_load(text)["tasks"].keys()
 
 
 def test_the_command_judges_by_the_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
