@@ -19,12 +19,11 @@ from chaintune.forgetting.people import people_labels
 from chaintune.forgetting.power import OnDraw, power_by_simulation
 from chaintune.forgetting.rounding import DIFFERENCE, rounding_of_scores
 from chaintune.forgetting.rows import Subject, forgetting_rows
-from chaintune.forgetting.second_lines import second_rows, with_usual
+from chaintune.forgetting.second_lines import known_dimensions, second_rows, with_usual
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
 from chaintune.records.amounts import USUAL_MARGIN, is_share, margin_in
 from chaintune.records.comparison import BEFORE, LOWER, UPPER
-from chaintune.records.examples import LABEL
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.stats import Adjustment, Reference, mcnemar_p
 from chaintune.stats.clusters import Floats
@@ -214,16 +213,8 @@ def _whole_sides(
     before: Scores, after: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]]
 ) -> tuple[Every, Every]:
     """All examples of each side, those without a score among them."""
-    one, other = (([side], grouping(side, *_known(side, by, intersections))) for side in (before, after))
+    one, other = (([side], grouping(side, *known_dimensions(side, by, intersections))) for side in (before, after))
     return one, other
-
-
-def _known(
-    side: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]]
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """The dimensions and pairs of them on which the examples of a side have groups."""
-    known = {*side.dimensions, *([LABEL] if side.metric.average == "balanced" else [])}
-    return [name for name in by if name in known], [pair for pair in intersections if known.issuperset(pair)]
 
 
 def _rounding(before: Scores, after: Scores, metric: str, options: Inference) -> dict[str, Estimate]:

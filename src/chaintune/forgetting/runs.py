@@ -1,6 +1,6 @@
 """The checkpoints of a study and their item scores, looked up by what made them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,7 +90,8 @@ class Runs:
         lacking = {task for _, _, task in missing}
         every = {key: table for key, table in scores.items() if key[2] in lacking}
         scores = _with_scores(scores, lacking)
-        first = {task: next(table for key, table in scores.items() if key[2] == task) for task in _tasks(scores)}
+        tasks = dict.fromkeys(task for _, _, task in scores)
+        first = {task: next(table for key, table in scores.items() if key[2] == task) for task in tasks}
         items = {key: table.item_scores() for key, table in scores.items()}
         units = {
             task: Unit.of(table.metric, (values for key, values in items.items() if key[2] == task))
@@ -201,10 +202,6 @@ def _grouped(tables: Mapping[str, Scores], level: float, seed_variance: SeedVari
     """Clusters and groups of each task's examples, on all its dimensions."""
     groups = {task: grouping(table, table.dimensions, level=level) for task, table in tables.items()}
     return {task: one.seeds_apart() for task, one in groups.items()} if seed_variance == "separate" else groups
-
-
-def _tasks(scores: Iterable[tuple[Checkpoint, int, str]]) -> list[str]:
-    return list(dict.fromkeys(task for _, _, task in scores))
 
 
 def _with_scores(

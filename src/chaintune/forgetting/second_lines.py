@@ -67,9 +67,7 @@ def second_rows(
         rows = [(BEFORE, level.row("accuracy", "", nothing)), ("", level.row("accuracy", "", nothing))]
         rows += [("", subject.row("forgetting", "", nothing))]
     else:
-        known = _dimensions(tables[0])
-        crossed = [names for names in intersections if known.issuperset(names)]
-        groups = grouping(tables[0], [name for name in by if name in known], crossed, level=options.level)
+        groups = grouping(tables[0], *known_dimensions(tables[0], by, intersections), level=options.level)
         values = [subject.item_unit.inward(one)[np.newaxis] for one in scores]
         rows = [
             (chain, row)
@@ -94,8 +92,12 @@ def _open(row: ResultRow) -> ResultRow:
     return replace(row, estimate=replace(Estimate.undefined(reason, **facts), value=one.value), family="")
 
 
-def _dimensions(scores: Scores) -> set[str]:
-    return {*scores.dimensions, *([LABEL] if scores.metric.average == "balanced" else [])}
+def known_dimensions(
+    scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The dimensions and pairs of them on which examples have groups."""
+    known = {*scores.dimensions, *([LABEL] if scores.metric.average == "balanced" else [])}
+    return [name for name in by if name in known], [pair for pair in intersections if known.issuperset(pair)]
 
 
 def _why_none(sides: Sides) -> str:

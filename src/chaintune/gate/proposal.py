@@ -150,7 +150,8 @@ def _of_task(scores: Scores, change: _Change | None, draws: int) -> Iterator[str
     reasons = {(row.dimension, row.group): row.verdict_reason for row in (known.overall, *known.groups)}
     yield f"  # {name}: {number_of(len(scores), 'example')} in {number_of(groups.design.total, 'cluster')}."
     if reasons["", ""]:
-        yield f"  # No budget of it could be kept: {_plain(reasons['', ''])}."
+        why = " ".join(reasons["", ""].split())  # on one line of a comment
+        yield f"  # No budget of it could be kept: {why}."
         return
     if change is None or is_share(unit):
         draw, scale = _flips(scores, groups, change), 1.0
@@ -255,8 +256,3 @@ def _entry(task: str, wish: _Wish, statistic: str, limit: str) -> Iterator[str]:
     if wish.groups:
         yield f"    group: {json.dumps(list(wish.groups))}  # the others are too small, or not above chance before"
     yield f"    {statistic}: {limit}"
-
-
-def _plain(text: str) -> str:
-    """Text that stays on one line of a comment."""
-    return " ".join(text.split())

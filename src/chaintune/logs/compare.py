@@ -324,7 +324,7 @@ def objections(before: Log, after: Log) -> list[str]:
             reasons += _differing(before, after, name)
     asked_alike = before.facts.get("chat") == after.facts.get("chat")  # else the content differs by that
     differs = before.content and after.content and before.content != after.content
-    if asked_alike and differs and _same_ids(before, after):
+    if asked_alike and differs and before.scores.example_ids == after.scores.example_ids:
         reasons.append("the examples have the same ids but not the same content")
     return reasons
 
@@ -342,7 +342,3 @@ def _differing(before: Log, after: Log, name: str) -> Iterator[str]:
         some = ", ".join(f"'{key}'" for key in differing[:_NAMED].to_pylist())
         some += ", ..." if len(differing) > _NAMED else ""
         yield f"the {name} differs in {len(differing)} of {shared} examples ({some})"
-
-
-def _same_ids(before: Log, after: Log) -> bool:
-    return before.scores.example_ids == after.scores.example_ids

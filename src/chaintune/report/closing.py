@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from chaintune.records import ResultRow
 from chaintune.records.examples import LABEL
 from chaintune.records.results import VARIANT_METRICS
+from chaintune.report.cells import joint_name
 from chaintune.report.results import Results
 from chaintune.report.words import group_sentences, order_sentence, recovery_text
 
@@ -36,7 +37,7 @@ def _order(rows: Sequence[ResultRow], results: Results) -> str:
 
 def _groups(rows: Sequence[ResultRow], results: Results) -> str:
     """On the first dimension of each task, which is the one that its sizes name."""
-    apart = [row for row in rows if row.metric == "biased_forgetting" and row.dimension != LABEL]
+    apart = [row for row in rows if row.metric == "biased_forgetting" and row.dimension != LABEL and joint_name(row)]
     firsts = {task: next(row.dimension for row in apart if row.task == task) for task in {row.task for row in apart}}
     apart = [row for row in apart if row.dimension == firsts[row.task]]
     if len({row.key for row in apart}) == 1:

@@ -42,7 +42,8 @@ def margins_rows(results: Results) -> list[ResultRow]:
         results: of a study, of all seeds together where there are several, or of comparisons.
     """
     several = [row for one in results.comparisons for row in one.named_further]
-    rows = several if results.comparisons else without_mitigated(pooled(results.rows, further=True))
+    # Rows of recovery, which decide, tell which checkpoints are mitigated.
+    rows = several or without_mitigated([*results.shown, *pooled(results.rows, further=True)])
     return [row for row in rows if row.item_metric == SCALED_MARGIN]
 
 
@@ -125,5 +126,5 @@ def _moved(row: ResultRow, level: float) -> str:
 
 def _apart(bias: Sequence[ResultRow], level: float) -> list[ResultRow]:
     """The groups whose biased forgetting is shown, the largest first; of those with the very same examples one."""
-    shown = [row for row in bias if row.estimate.p_adjusted <= 1 - level and joint_name(row)]
+    shown = [row for row in bias if row.estimate.is_shown(level) and joint_name(row)]
     return sorted(shown, key=lambda row: -abs(row.estimate.value))

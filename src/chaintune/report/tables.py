@@ -54,7 +54,7 @@ from chaintune.report.outcomes import is_refusal, outcome_tables
 from chaintune.report.people import people_table
 from chaintune.report.power import power_table
 from chaintune.report.results import Results, without_mitigated
-from chaintune.report.second_lines import by_name, margins_table, whole_lines
+from chaintune.report.second_lines import by_name, margins_rows, margins_table, whole_lines
 from chaintune.report.variants import against_first_table, variants_table
 
 __all__ = ["Table", "result_tables"]
@@ -135,7 +135,7 @@ def _main_tables(results: Results) -> list[Table | None]:
         _first(_order(rows)),
         _first(against_first_table(rows, results.level)),
         *_study_groups(plain),
-        margins_table(without_mitigated(further), results.level),
+        margins_table(margins_rows(results), results.level),
         *mitigation_tables(results),
     ]
 

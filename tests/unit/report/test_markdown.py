@@ -33,6 +33,16 @@ def judged() -> list[ResultRow]:
     ]
 
 
+def test_margins_of_mitigated_checkpoints_and_of_groups_that_are_not_shown_stand_in_no_table() -> None:
+    margins = replace(LOST, task="s", item_metric="scaled_margin", deciding=False, verdict="")
+    group = replace(margins, dimension="faith", group="a")
+    open_ = replace(NUMBER, p_adjusted=0.01, low_adjusted=-0.1, high_adjusted=0.2)  # nothing is shown of this one
+    rows = [*judged(), margins, group, replace(group, metric="biased_forgetting", estimate=open_)]
+    rows += [replace(margins, chain="s>c>s@5%")]
+    (table,) = (one for one in result_tables(Results("t", rows, 0.95)) if one.title == "Scaled margins")
+    assert [row[:3] for row in table.rows] == [("s>c", "s", "")]
+
+
 def test_a_card_has_the_numbers_of_its_own_checkpoint_alone() -> None:
     """Not those of other recipes, nor of the seeds together."""
     choice = Recommendation("b", "two", "s", "s>c", "replay", ("s>c>s@5%",), "s>c>s@5%", 0.05, 0.8, 0.02, "reaches it")
