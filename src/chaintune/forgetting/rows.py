@@ -288,7 +288,7 @@ def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Change
             value = float(values[place])
             reason = "no interval: by formula, from the flips at hand"
             if math.isnan(value):
-                reason = "too few clusters for a test, too large a change, or several seeds"
+                reason = "too few clusters for a test, changes all alike, too large a change, or several seeds"
             known = replace(Estimate(value), n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds)
             yield subject.row(metric, seed, replace(known, reason=reason), label)
 
@@ -306,16 +306,19 @@ def _power(prospect: Prospect, groups: Grouping) -> dict[str, Floats]:
 
 def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:
     rows = []
-    limits = {
-        "detectable_forgetting": estimates.prospect.detectable(),
-        "detectable_biased_forgetting": estimates.prospect_of_biased.detectable(),
+    prospects = {
+        "detectable_forgetting": estimates.prospect,
+        "detectable_biased_forgetting": estimates.prospect_of_biased,
     }
-    for metric, values in limits.items():
-        for label, value, estimate in zip(groups.labels, values, estimates.forgetting, strict=True):
+    for metric, one in prospects.items():
+        limits = zip(groups.labels, one.detectable(), one.alike, estimates.forgetting, strict=True)
+        for label, value, alike, estimate in limits:
             if metric == "detectable_forgetting" or label[0]:
                 facts = replace(Estimate(float(value)), n=estimate.n, n_clusters=estimate.n_clusters)
                 reason = "no interval: what these data could show with 80 % probability"
-                if math.isnan(value):
+                if math.isnan(value) and alike:
+                    reason = "all examples changed alike, so nothing tells how small a change could be shown"
+                elif math.isnan(value):
                     reason = f"too few clusters{' or seeds' if estimate.n_seeds > 1 else ''} to show any change"
                 rows.append(subject.row(metric, seed, replace(facts, n_seeds=estimate.n_seeds, reason=reason), label))
     return rows

@@ -37,6 +37,7 @@ from chaintune.records import (
     SeedVariance,
 )
 from chaintune.records.amounts import USUAL_MARGIN
+from chaintune.records.comparison import AUC
 from chaintune.stats import Adjustment, Sample, combination
 from chaintune.stats.clusters import Floats
 
@@ -113,9 +114,13 @@ def summarise(
     rows += order_rows(runs, roles, options, forgetting_from) + slope_rows(runs, options, forgetting_from)
     rows += variant_rows(runs, options, forgetting_from)
     rows += _missing(runs)
+    ranked = {row.task for row in rows if row.item_metric == AUC}
     for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
         further = Runs.of(_by(checkpoints, name), study=study, level=level, seed_variance=seed_variance)
-        rows += _further(further, roles, options.without_verdict, forgetting_from)
+        beside = _further(further, roles, options.without_verdict, forgetting_from)
+        # The AUC is of the log-odds, whichever metric reads them: one row, not one a metric.
+        rows += [row for row in beside if row.item_metric != AUC or row.task not in ranked]
+        ranked |= {row.task for row in beside if row.item_metric == AUC}
     rendered = {
         task for one in checkpoints for task, table in one.scores.items() if table.provenance.get("chat") == "on"
     }

@@ -12,6 +12,7 @@ from chaintune.stats.power import POWER
 
 MOST_NAMED = 5
 # Rows on a gap of 10 points, which most people would want to see.
+ALIKE = "changed alike, which does not tell how small a change could be shown"
 PROSPECTS = ("power_10", "examples_needed", "clusters_needed")
 
 
@@ -115,7 +116,7 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
         if not math.isnan(limit)
     )
     if not known:
-        return ": these data are too few to show any"
+        return f": all {ALIKE}" if all(one.p_value == 1 for one, _ in others) else ": these data are too few to show any"
     limit, n, clusters, prospect = known[len(known) // 2]
     none = len(others) - len(known)
     but = f"; in {none} of them none of any size could be shown" if none else ""

@@ -19,7 +19,7 @@ from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, over_what, p_text
 from chaintune.report.curvature import apart_sentence
 from chaintune.report.gate import gate_sentence
-from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
+from chaintune.report.group_words import ALIKE, MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
 from chaintune.report.outcomes import is_refusal, refusal_sentences
 from chaintune.report.people import people_sentences
@@ -378,7 +378,7 @@ def _limit(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
         return []
     limit, often = (_value(rows, row, metric) for metric in ("detectable_forgetting", "power_5"))
     if math.isnan(limit):
-        return ["These data are too few to show any change."]
+        return [f"All examples {ALIKE}." if row.estimate.p_value == 1 else "These data are too few to show any change."]
     estimate, scale = row.estimate, changes_in(row.unit)
     if max(estimate.high - estimate.value, estimate.value - estimate.low) > limit:
         return [f"Up to {scale.with_unit(scale.numbers(estimate.high)[0].lstrip('+'))} cannot be excluded."]

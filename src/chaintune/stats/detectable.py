@@ -42,7 +42,7 @@ class Prospect:
         error_rate: two-sided, of the step at which each group is judged.
         scatter: of the seeds, where there are several.
         scale: the statistic over what the tests are of.
-        known: whether clusters are so many that a test is made.
+        enough: whether clusters are so many that a test is made.
 
     Shape: all `[K]`.
     """
@@ -51,13 +51,23 @@ class Prospect:
     error_rate: Floats
     scatter: SeedScatter | None
     scale: Floats
-    known: NDArray[np.bool_]
+    enough: NDArray[np.bool_]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether a test is made, and something tells how far changes scatter."""
+        return self.enough & ~self.alike
+
+    @property
+    def alike(self) -> NDArray[np.bool_]:
+        """Whether all examples changed alike, so that nothing tells how far changes scatter."""
+        return (self.tests.errors == 0) & (self.tests.n is None)
 
     def of_whole(self) -> "Prospect":
         """What the test of the whole task alone can show."""
         scatter = self.scatter and SeedScatter(*(getattr(self.scatter, f.name)[:1] for f in fields(self.scatter)))
         tests, rates = self.tests.of_whole(), self.error_rate[:1]
-        return Prospect(tests, rates, scatter, self.scale[:1], self.known[:1])
+        return Prospect(tests, rates, scatter, self.scale[:1], self.enough[:1])
 
     def detectable(self) -> Floats:
         """Smallest true value that is shown with 80 % probability."""
@@ -75,7 +85,7 @@ class Prospect:
         """
         if self.scatter is not None:
             return np.full_like(self.scale, np.nan)
-        return self._curve.growth(self._of_tests(effect))
+        return np.where(self.alike, np.nan, self._curve.growth(self._of_tests(effect)))
 
     @cached_property
     def _curve(self) -> Curve:
@@ -130,8 +140,8 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         flips=bounded, size=size or 1.0,
     )  # fmt: skip
     rates = np.broadcast_to(error_rate, errors.shape)
-    known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
-    return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)
+    enough = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
+    return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), enough)
 
 
 def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Prospect:

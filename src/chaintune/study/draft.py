@@ -26,7 +26,10 @@ from chaintune.tasks.registry import definition
 # What people call the columns, the likeliest first; a name is compared in small letters.
 _PROMPTS = ("prompt", "question", "instruction", "query", "question_stem", "problem", "input", "sentence", "text")
 _CHOICES = ("choices", "options", "answers", "endings", "candidates")
-_GOLD = ("gold", "answer", "label", "correct", "answerkey", "correct_answer", "answer_key", "target", "right", "key")
+_GOLD = (
+    "gold", "answer", "label", "correct", "answerkey", "correct_answer", "answer_key", "target", "right", "key",
+    "gold_label", "class", "sentiment", "stance", "toxic",
+)  # fmt: skip
 _RESPONSES = ("response", "completion", "output", "answer", "reply", "target", "solution")
 _MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
 _BETTER, _WORSE = ("chosen", "preferred", "better", "accepted"), ("rejected", "dispreferred", "worse", "refused")
@@ -77,6 +80,8 @@ def draft_study(data: Path, *, shown: str, base: str) -> Draft:
     if skipped:
         doubts.append(f"what to do about rows that cannot be used; they are left out: {skipped}")
     findings.append(f"{number_of(len(task.train), 'example')} could be taught and {len(task.test):,} tested")
+    if read.labels and columns["choices"] == columns["labels"]:
+        doubts.append(f"what {_flow(columns['labels'])} stand for; put words in their place under 'choices', in this order")
     kept = next((one for one in _KEPT if (where := definition(one).places) and at_hand(where)), "")
     if not kept:
         doubts.append("what tuning on this file takes away, as no known task's data are here (chaintune tasks)")
@@ -148,7 +153,8 @@ def _candidates(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         return [there[name] for name in names if name in there and there[name] not in besides]
 
     yield from ({"messages": name} for name in known(_MESSAGES))
-    prompts, pairs = known(_PROMPTS), list(zip(known(_BETTER), known(_WORSE), strict=False))
+    prompts = known(_PROMPTS) or _longest(rows, known((*_GOLD, *_RESPONSES)))
+    pairs = list(zip(known(_BETTER), known(_WORSE), strict=False))
     for chosen, rejected in pairs:
         yield from ({"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt in prompts)
         yield {"chosen": chosen, "rejected": rejected}
@@ -159,9 +165,28 @@ def _candidates(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         for gold in known(_GOLD, prompt):
             labels = sorted({plain_text(row.get(gold)) or "" for row in rows})
             if 2 <= len(labels) <= _MOST_LABELS and not any(label.upper() in "ABCDE" for label in labels):
-                yield {"prompt": f"{{{prompt}}}\n{gold}:", "choices": labels, "gold": f"{{{gold}}}"}
+                coded = {"labels": labels, "gold": gold} if _are_codes(labels) else {"gold": f"{{{gold}}}"}
+                yield {"prompt": f"{{{prompt}}}\n{gold}:", "choices": labels, **coded}
         yield from ({"prompt": prompt, "response": response} for response in known(_RESPONSES, prompt))
     yield from ({"text": name} for name in known(_TEXTS))
+
+
+def _are_codes(labels: Sequence[str]) -> bool:
+    return all(len(label) == 1 for label in labels)
+
+
+def _longest(rows: Sequence[Row], besides: Sequence[str]) -> list[str]:
+    """The column of the longest texts of several words, which is the likeliest to be what is asked; none without any."""
+    lengths = {
+        name: sum(map(len, texts))
+        for name in _names(rows)
+        if name not in besides and len(texts := _sentences(rows, name)) > len(rows) / 2
+    }
+    return sorted(lengths, key=lambda name: -lengths[name])[:1]
+
+
+def _sentences(rows: Sequence[Row], name: str) -> set[str]:
+    return {cell for row in rows if isinstance(cell := row.get(name), str) and len(cell.split()) > 2}
 
 
 def _choices(there: Mapping[str, str]) -> Iterator[dict[str, Any]]:

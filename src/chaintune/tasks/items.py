@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
@@ -96,6 +96,8 @@ def read_items(
 def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") -> Items:
     """The items without those that repeat another, which are one item; an id that two items bear is an error.
 
+    Rows without ids that ask the same of other groups, or in other clusters, are items of their own.
+
     Args:
         items: of a file of the user's own.
         left_out: counts what is left out.
@@ -105,6 +107,7 @@ def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") 
         DataError: of every row whose id is taken, or that gives the same question another right answer.
     """
     first: dict[str, tuple[Row, Example]] = {}
+    bearers: dict[str, set[str]] = {}
     kept, problems = [], []
     for row, example in zip(items.rows, items.examples, strict=True):
         one, other = first.setdefault(example.id, (row, example))
@@ -112,20 +115,25 @@ def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") 
             items.columns.split,
             f"same prompt and {_ANSWERS.get(items.columns.form, 'answer')} as {one.where}",
         )
-        if other is example:
-            kept.append((row, example))
-        elif items.columns.id:
+        known = bearers.setdefault(example.id, set())
+        bearer = canonical_digest([example.id, example.groups, example.cluster])[:16]
+        if other is not example and items.columns.id:
             problems.append(f"{row.where}: id '{example.id}' is taken by {one.where}; every row needs its own")
         elif split and row.get(split) != one.get(split):
             problems.append(f"{row.where}: {alike}, of another split; remove one")
         elif other.target != example.target:
             problems.append(f"{row.where}: {alike}; remove one, or tell them apart by an id")
-        else:
+        elif bearer in known:
             left_out[REPEATED] += 1
+        else:
+            known.add(bearer)
+            kept.append((row, example, bearer))
     if unusable == "error":
         raise_problems(problems)
     note_unusable(problems, left_out)
-    return Items([row for row, _ in kept], items.columns, [example for _, example in kept], items.notes)
+    # All that share a question are named anew, not the later ones: names must not hang on the order of the rows.
+    examples = [replace(one, id=bearer) if len(bearers[one.id]) > 1 else one for _, one, bearer in kept]
+    return Items([row for row, _, _ in kept], items.columns, examples, items.notes)
 
 
 def split_names(where: str, split: Any, there: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ def labelled(data: TaskData, labelling: bool | None, what: str) -> TaskData:
 
     Args:
         data: of a task.
-        labelling: what the user says; None where every example offers the same 2 to 10 texts.
+        labelling: what the user says; None where every example offers the same 2 to 10 texts, several of them right.
         what: the beginning of an error sentence.
 
     Raises:
@@ -60,7 +60,8 @@ def _has_labels(examples: Sequence[Example]) -> bool:
         return True
     targets = [example.target for example in examples]
     choices = [target for target in targets if isinstance(target, Choices) and target.has_right_answer]
-    return len(choices) == len(targets) and is_labelling(choices)
+    # Where one text is right throughout, accuracy says all, and means over labels are undefined.
+    return len(choices) == len(targets) and is_labelling(choices) and len({one.labels[one.gold] for one in choices}) > 1
 
 
 def _expected(example: Example) -> str:

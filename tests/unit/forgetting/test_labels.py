@@ -261,6 +261,18 @@ def test_one_label_leaves_everything_undefined_with_the_reason() -> None:
     assert math.isnan(yes.biased_forgetting.value)
 
 
+def test_what_changed_alike_does_not_tell_what_could_be_shown() -> None:
+    found = compare(answered(210, 70), answered(210, 70), by=["label"], resamples=FAST)
+    limits = [row.estimate for row in found.rows if row.metric.startswith(("detectable", "power_"))]
+    assert limits
+    assert all(math.isnan(one.value) and "alike" in one.reason for one in limits)
+
+
+def test_the_ranking_of_labels_has_one_row_whatever_stands_beside(total_loss: list[ResultRow]) -> None:
+    keys = [(row.key, row.metric, row.seed, row.dimension, row.group) for row in total_loss if row.item_metric == "auc"]
+    assert len(keys) == len(set(keys))
+
+
 def test_recovery_order_and_retained_gain_are_balanced() -> None:
     points = {
         (): (210, 70), ("t",): (175, 34), ("t", "c"): (210, 69), ("c",): (205, 66), ("c", "t"): (180, 30),

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
+from chaintune import tasks
 from chaintune.errors import DataError
 from chaintune.study import draft
 from chaintune.study.draft import draft_study
@@ -100,6 +101,23 @@ def test_sizes_are_what_there_is_and_even_over_groups(tmp_path: Path) -> None:
     own = yaml.safe_load(drafted.text)["tasks"]["mine"]
     assert (own["train"], own["test"]) == (30, "15 per faith")
     assert "30 examples could be taught and 30 tested" in drafted.findings
+
+
+def test_a_column_of_sentences_and_labels_of_one_character_are_a_question(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    rows = [f"{k},The kettle number {k // 3} is fine.,{k % 2 if k % 3 else 1},shop{k % 4}" for k in range(60)]
+    path.write_text("\n".join(["nr,review,label,shop", *(row for row in rows if row.split(",")[2] == "1")]))
+    with path.open("a") as file:
+        file.writelines(f"\n9{k},The lamp number {k} is bad.,0,shop{k % 4}" for k in range(20))
+    drafted = draft_study(path, shown=str(path), base="tiny")
+    own = yaml.safe_load(drafted.text)["tasks"]["reviews"]
+    assert own["columns"] == {
+        "prompt": "{review}\nlabel:", "choices": ["0", "1"], "labels": ["0", "1"], "gold": "label",
+        "groups": {"shop": "shop"},
+    }  # fmt: skip
+    assert any("stand for" in doubt for doubt in drafted.doubts)
+    # Rows that share a question share a cluster, and clusters are dealt out by the task's name.
+    assert len(tasks.load("reviews", **{key: own[key] for key in ("role", "path", "columns", "train")}).train)
 
 
 def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:

@@ -75,6 +75,12 @@ def test_other_choices_make_none(tmp_path: Path, choices: tuple[list[str], ...])
     assert names(task) == ["accuracy"]
 
 
+def test_where_one_text_is_always_right_there_are_no_labels(tmp_path: Path) -> None:
+    same = [one | {"gold": one["choices"].index("hateful" if k % 2 else "Hateful")} for k, one in enumerate(rows())]
+    assert names(load(tmp_path, same)) == ["accuracy"]
+    assert load(tmp_path, same, labelling=True).is_labelling
+
+
 def test_the_user_has_the_last_word(tmp_path: Path) -> None:
     declined = load(tmp_path, rows(), labelling=False)
     assert (declined.is_labelling, declined.dimensions, names(declined)) == (False, ("area",), ["accuracy"])
