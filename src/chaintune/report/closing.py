@@ -19,23 +19,30 @@ def closing(results: Results) -> list[str]:
     safety = {name for name, about in results.provenance.get("tasks", {}).items() if about["role"] == "safety"}
     shown = [row for row in results.shown if not safety or row.task in safety]
     plain = [row for row in results.plain if not safety or row.task in safety]
-    found = (_order(shown, results), _groups(plain, results), _variants(shown, results), _brought_back(shown, results))
+    # Where there are others too, a count says which tasks it is of: what stands above it tells of all.
+    kind = "task" if len(shown) == len(results.shown) else "safety task"
+    found = (
+        _order(shown, results, kind),
+        _groups(plain, results, kind),
+        _variants(shown, results, kind),
+        _brought_back(shown, results),
+    )
     return list(filter(None, found))
 
 
-def _order(rows: Sequence[ResultRow], results: Results) -> str:
+def _order(rows: Sequence[ResultRow], results: Results, kind: str) -> str:
     effects = [row for row in rows if row.metric == "order_effect" and row.is_whole]
     if len(effects) == 1:
         return f"Order: {order_sentence(effects[0], results.level)}"
     better, worse = _sides(effects, results.level)
     text = (
-        f"Order: a task is shown to end better where it is tuned last in {better} of {len(effects)} comparisons of two "
-        f"orders, and worse in {worse}."
+        f"Order: a {kind} is shown to end better where it is tuned last in {better} of {len(effects)} comparisons of "
+        f"two orders, and worse in {worse}."
     )
     return text if effects else ""
 
 
-def _groups(rows: Sequence[ResultRow], results: Results) -> str:
+def _groups(rows: Sequence[ResultRow], results: Results, kind: str) -> str:
     """On the first dimension of each task, which is the one that its sizes name."""
     apart = [row for row in rows if row.metric == "biased_forgetting" and row.dimension != LABEL and joint_name(row)]
     firsts = {task: next(row.dimension for row in apart if row.task == task) for task in {row.task for row in apart}}
@@ -45,20 +52,20 @@ def _groups(rows: Sequence[ResultRow], results: Results) -> str:
         return f"Groups: {sentences[0]}"
     more, less = _sides(apart, results.level)
     text = (
-        f"Groups: a group is shown to lose more than its whole task in {more} of {len(apart)} comparisons, and less in "
-        f"{less}."
+        f"Groups: a group is shown to lose more than its whole {kind} in {more} of {len(apart)} comparisons, and less "
+        f"in {less}."
     )
     return text if apart else ""
 
 
-def _variants(rows: Sequence[ResultRow], results: Results) -> str:
+def _variants(rows: Sequence[ResultRow], results: Results, kind: str) -> str:
     differences = [row for row in rows if row.metric == VARIANT_METRICS[0] and row.is_whole]
     more, less = _sides(differences, results.level)
     if not differences:
         return ""
     return (
-        f"Variants: more is shown to be forgotten than with {differences[0].reference_variant} in {more} of "
-        f"{len(differences)} comparisons, and less in {less}."
+        f"Variants: more of a {kind} is shown to be forgotten than with {differences[0].reference_variant} in {more} "
+        f"of {len(differences)} comparisons, and less in {less}."
     )
 
 

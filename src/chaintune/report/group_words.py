@@ -116,7 +116,9 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
         if not math.isnan(limit)
     )
     if not known:
-        return f": all {ALIKE}" if all(one.p_value == 1 for one, _ in others) else ": these data are too few to show any"
+        return (
+            f": all {ALIKE}" if all(one.p_value == 1 for one, _ in others) else ": these data are too few to show any"
+        )
     limit, n, clusters, prospect = known[len(known) // 2]
     none = len(others) - len(known)
     but = f"; in {none} of them none of any size could be shown" if none else ""

@@ -286,12 +286,14 @@ def _answers(rows: Sequence[ResultRow]) -> Table:
 
 
 def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
-    """Gain and forgetting of each task of each chain that another followed."""
+    """Gain and forgetting of each task of each chain that another followed; of others the gain alone."""
     learned = {row.key: row for row in rows if row.metric == "gain" and row.is_whole}
     lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
     # Counted from right after the task was trained, as usual, each has a gain there.
     sources = any(gain_key(row) not in learned for row in lost)
-    names, cells_of = checkpoint_columns(lost, "chain")
+    told = {row.task for row in lost if gain_key(row) in learned}
+    only = [row for row in learned.values() if row.task not in told]
+    names, cells_of = checkpoint_columns([*lost, *only], "chain")
     lines = []
     for row in lost:
         gain = learned.get(gain_key(row))
@@ -307,11 +309,15 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
                 percent(statistic(rows, row, "retained_gain")),
             )
         )
+    nothing = ("",) * 4
+    lines += [
+        (*cells_of(row), row.task, *(("",) if sources else ()), change(row, named=True), *nothing) for row in only
+    ]
     start = "the checkpoint named" if sources else "then"
     header = (*names, "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
     note = (
-        f"In {units_in_words(row.unit for row in lost)}. Gain: right after the task was trained, over the base. "
-        f"Forgetting: from {start} to the end of the chain, positive is worse. Retained: share of the gain still "
+        f"In {units_in_words(row.unit for row in (*lost, *only))}. Gain: right after the task was trained, over the "
+        f"base. Forgetting: from {start} to the end of the chain, positive is worse. Retained: share of the gain still "
         "there."
     )
     return Table(

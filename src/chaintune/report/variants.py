@@ -145,10 +145,10 @@ def corrections(every: Sequence[Against]) -> str:
         every: variant that is compared.
     """
     whole = any(row.family for one in every for row in (*one.lost, *one.gained))
-    of_tasks = "of whole tasks over the tasks and variants after each chain (Holm), " if whole else ""
+    of_tasks = "those of whole tasks over the tasks and variants after each chain (Holm), " if whole else ""
     several = len({one.row.variant for one in every}) > 1
     of_groups = f"of groups over those of a dimension{' and the variants (Bonferroni)' if several else ''}"
-    return f"p and intervals are corrected: those {of_tasks}those {of_groups}."
+    return f"p and intervals are corrected: {of_tasks}those {of_groups}."
 
 
 def against_first_sentences(rows: Sequence[ResultRow], level: float) -> Iterator[str]:
@@ -161,14 +161,21 @@ def against_first_sentences(rows: Sequence[ResultRow], level: float) -> Iterator
     every = against_first(rows)
     lost = [(one, row) for one in every for row in one.lost]
     lost.sort(key=lambda pair: not pair[1].estimate.is_shown(level))
-    yield from (_sentence(one, row, level) for one, row in lost[:_MOST_SENTENCES])
+    yield from (_sentence(one, row, level, _learned(row, every)) for one, row in lost[:_MOST_SENTENCES])
     if len(lost) > _MOST_SENTENCES:
         yield f"{len(lost) - _MOST_SENTENCES} more are in the table."
     if every:
         yield corrections(every)
 
 
-def _sentence(one: Against, row: ResultRow, level: float) -> str:
+def _learned(row: ResultRow, every: Sequence[Against]) -> ResultRow | None:
+    """The difference in what was gained of the task that a row is about, when it was last taught before."""
+    gains = [gain for one in every for gain in one.gained if (gain.base, gain.variant) == (row.base, row.variant)]
+    before = [gain for gain in gains if gain.task == row.task and gain.steps == row.steps[: len(gain.steps)]]
+    return max((gain for gain in before if gain.chain != row.chain), key=lambda gain: len(gain.steps), default=None)
+
+
+def _sentence(one: Against, row: ResultRow, level: float, learned: ResultRow | None) -> str:
     estimate = row.estimate
     if math.isnan(estimate.value):
         whether = f"Whether {row.variant} forgot more of {row.task} than {row.reference_variant} after {row.chain}"
@@ -183,7 +190,19 @@ def _sentence(one: Against, row: ResultRow, level: float) -> str:
             f"After {row.chain} no difference in forgetting of {row.task} between {row.variant} and "
             f"{row.reference_variant} is shown: {size}"
         )
-    return f"{text}{''.join(_at_gain(gain, level) for gain in one.gained)}.{''.join(_groups(one, row, level))}"
+    before = "" if learned is None else _at_learning(learned, level, lost=estimate)
+    return f"{text}{''.join(_at_gain(gain, level) for gain in one.gained)}.{before}{''.join(_groups(one, row, level))}"
+
+
+def _at_learning(row: ResultRow, level: float, *, lost: Estimate) -> str:
+    """Whether a variant had learned as much of what it then forgot: less can be lost of less."""
+    than = than_first(row, level)
+    if than == "equal" or (than == "open" and not lost.is_shown(level)):
+        return ""
+    size = changes_in(row.unit).text(row.estimate, level=level)
+    if than == "open":
+        return f" Whether it had learned as much of {row.task} before is open: {size}."
+    return f" It had learned {than} of {row.task} before: {size}; what was not learned cannot be forgotten."
 
 
 def _at_gain(row: ResultRow, level: float) -> str:

@@ -87,10 +87,10 @@ def auc(design: Design, rankings: Sequence[Ranking], *, level: float, seed: int,
     errors, freedom = error_of(np.mean([one.influences for one in rankings], axis=0), worth)
     spread = np.ones_like(labels.sizes.sum(axis=0)) / len(design.sizes)
     sums = np.stack([one.influences.sum(axis=0) + np.nan_to_num(one.values) * spread for one in rankings])
-    margin = np.hypot(
-        t_quantile((1 + level) / 2, freedom) * errors,
-        seed_margin(sums, np.broadcast_to(spread, sums.shape), level, seed, design.pools),
-    )
+    by_seeds = seed_margin(sums, np.broadcast_to(spread, sums.shape), level, seed, design.pools)
+    # The seeds widen the test as they widen the interval, so that both say the same of 0.
+    errors = np.hypot(errors, by_seeds / t_quantile((1 + level) / 2, freedom))
+    margin = t_quantile((1 + level) / 2, freedom) * errors
     tests = np.full(len(value), np.nan) if is_level else t_tails(value, errors, freedom)
     least = 0.0 if is_level else -1.0
     estimates = []

@@ -81,7 +81,9 @@ def draft_study(data: Path, *, shown: str, base: str) -> Draft:
         doubts.append(f"what to do about rows that cannot be used; they are left out: {skipped}")
     findings.append(f"{number_of(len(task.train), 'example')} could be taught and {len(task.test):,} tested")
     if read.labels and columns["choices"] == columns["labels"]:
-        doubts.append(f"what {_flow(columns['labels'])} stand for; put words in their place under 'choices', in this order")
+        doubts.append(
+            f"what {_flow(columns['labels'])} stand for; put words in their place under 'choices', in this order"
+        )
     kept = next((one for one in _KEPT if (where := definition(one).places) and at_hand(where)), "")
     if not kept:
         doubts.append("what tuning on this file takes away, as no known task's data are here (chaintune tasks)")
@@ -176,7 +178,7 @@ def _are_codes(labels: Sequence[str]) -> bool:
 
 
 def _longest(rows: Sequence[Row], besides: Sequence[str]) -> list[str]:
-    """The column of the longest texts of several words, which is the likeliest to be what is asked; none without any."""
+    """The column of the longest texts of several words, which is the likeliest to be what is asked, if there is one."""
     lengths = {
         name: sum(map(len, texts))
         for name in _names(rows)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from chaintune.cli.app import app
 from chaintune.cli.report import _of_variant
 from chaintune.errors import ConfigError
-from chaintune.records import Figure
+from chaintune.records import Estimate, Figure
 from chaintune.records.checkpoint import named_variant, variant_label
 from chaintune.report.closing import closing
 from chaintune.report.figures import result_figures
@@ -20,7 +20,7 @@ from chaintune.report.labels import wrapped
 from chaintune.report.page.findings import minimum_detectable
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
-from chaintune.report.variants import against_first, than_first
+from chaintune.report.variants import against_first, against_first_sentences, than_first
 from chaintune.report.words import summary
 from tests.variant_studies import FULL, LORA, NAMED, results, run_folder
 
@@ -91,9 +91,30 @@ def test_the_answer_names_what_was_forgotten_more_and_whether_as_much_was_gained
     text = summary(study)
     assert "After s>c, lora lr=1e-3 forgot less of s than full lr=1e-4: " in text
     assert "; whether it gained as much in c is open: " in text
-    told = "Variants: more is shown to be forgotten than with full lr=1e-4 in 0 of 2 comparisons, and less in 2."
+    assert " before is open: " in text
+    told = "Variants: more of a safety task is shown to be forgotten than with full lr=1e-4 in 0 of 2 comparisons, and "
+    told += "less in 2."
     assert told in closing(study)
     assert "(Holm), those of groups over those of a dimension and the variants (Bonferroni)." in text
+
+
+def test_what_nothing_followed_has_its_gain_in_the_table(study: Results) -> None:
+    rows = [row for row in study.rows if row.chain in ("base", "s") and row.variant in ("", NAMES[0])]
+    (table,) = [one for one in result_tables(Results("t", rows, 0.95)) if one.title == "Learned, then forgotten"]
+    (line,) = table.rows
+    assert line[:3] == ("s", NAMES[0], "s")
+    assert "(" in line[table.header.index("gain")]
+    assert line[table.header.index("forgetting")] == ""
+
+
+def test_less_that_was_learned_is_told_beside_less_that_was_forgotten(study: Results) -> None:
+    assert "those those" not in summary(study) + summary(results(FULL, LORA))
+    ends = Estimate(-0.5, -0.6, -0.4, p_value=0.001)
+    rows = [
+        replace(row, estimate=ends) if (row.metric, row.chain) == ("variant_gain", "s") else row for row in study.shown
+    ]
+    (told,) = [one for one in against_first_sentences(rows, 0.95) if one.startswith("After s>c, lora lr=1e-3")]
+    assert " It had learned less of s before: -50.0 points (95 % CI -60.0 to -40.0); what was not learned" in told
 
 
 @pytest.mark.parametrize(

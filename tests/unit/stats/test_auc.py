@@ -99,6 +99,10 @@ def test_several_seeds_widen_the_interval_by_how_they_differ() -> None:
     assert both.n_seeds == 2
     assert both.value == pytest.approx((one.values[0] + other.values[0]) / 2)
     assert both.high - both.low > single.high - single.low
+    same = ranking(design, labels, odds(5, 0.2))
+    lost = auc(design, [one - same, one - other], level=0.95, seed=0, is_level=False)[0]
+    assert lost.low < 0 < lost.high
+    assert lost.p_value > 0.05, "the test and the interval say the same of 0"
 
 
 def test_limits_stay_possible_and_few_clusters_leave_it_undefined() -> None:

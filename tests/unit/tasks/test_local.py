@@ -676,7 +676,9 @@ def test_equal_items_share_a_cluster_whatever_their_ids(tmp_path: Path, caplog: 
 def test_equal_questions_without_ids_of_other_groups_are_items_of_one_cluster(tmp_path: Path) -> None:
     plain = [{name: value for name, value in row(k).items() if name in ("prompt", "choices", "gold")} for k in range(8)]
     data = [one | {"faith": name} for one in plain for name in ("a", "b", "b")]
-    found = [load(jsonl(tmp_path, rows), columns={"groups": {"faith": "faith"}}, test_share=1) for rows in (data, data[::-1])]
+    found = [
+        load(jsonl(tmp_path, rows), columns={"groups": {"faith": "faith"}}, test_share=1) for rows in (data, data[::-1])
+    ]
     for task in found:
         assert {e.groups["faith"]: e.id for e in task.test if e.prompt == plain[0]["prompt"]}.keys() == {("a",), ("b",)}
         assert (len(task.test), len({e.cluster for e in task.test})) == (16, 8)
