@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chaintune.records import ResultRow
+from chaintune.records import Estimate, ResultRow
 from chaintune.records.amounts import USUAL_MARGIN, margin_in
 from chaintune.records.checkpoint import short_number, term_of, variant_label
 from chaintune.records.results import VARIANT_METRICS
