@@ -61,7 +61,8 @@ class Prospect:
     @property
     def alike(self) -> NDArray[np.bool_]:
         """Whether all examples changed alike, so that nothing tells how far changes scatter."""
-        return (self.tests.errors == 0) & (self.tests.n is None)
+        guarded = self.tests.n is not None
+        return np.zeros(len(self.scale), dtype=np.bool_) if guarded else np.asarray(self.tests.errors == 0)
 
     def of_whole(self) -> "Prospect":
         """What the test of the whole task alone can show."""
