@@ -70,7 +70,7 @@ def _returns(
         recovered = share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
         levels = checkpoint_levels(runs, starts, seeds, task, options)
         recovered = _of_what_was_known(recovered, levels, chain_label(starts[0].labels), options)
-        rows += [replace(row, verdict_reason=_left_out(runs, task)) for row in recovered]
+        rows += [replace(row, verdict_reason=runs.left_out(task)) for row in recovered]
     seeds = runs.seeds([after, condition], task)
     if not seeds:
         return rows
@@ -81,18 +81,10 @@ def _returns(
         for dimension in groups.dimensions:
             spread = dimension_disparity(groups, sample, dimension, options)
             row = subject.row("regained_disparity", seed, spread.estimate, (dimension, ""))
-            if left_out := _left_out(runs, task):
+            if left_out := runs.left_out(task):
                 row = replace(row, estimate=replace(row.estimate, p_value=math.nan, reason=left_out))
             rows.append(row)
     return rows
-
-
-def _left_out(runs: Runs, task: str) -> str:
-    """Why a recovery may be another than that of the examples which have a score everywhere; empty where all have."""
-    if task not in runs.every_group:
-        return ""
-    n, complete = (int(groups[task].design.n[0]) for groups in (runs.every_group, runs.groups))
-    return f"{n - complete} of {n} examples without a score under some checkpoint"
 
 
 def _of_what_was_known(

@@ -156,6 +156,13 @@ class Runs:
         """Item scores of a task, a row for each seed, which has a condition of its own. Shape: `[S, E]`."""
         return np.stack([self.values(one, seed, task) for one, seed in zip(conditions, seeds, strict=True)])
 
+    def left_out(self, task: str) -> str:
+        """How many examples lack a score under some checkpoint, and are in no number; empty where none does."""
+        if task not in self.every_group:
+            return ""
+        n, complete = (int(groups[task].design.n[0]) for groups in (self.every_group, self.groups))
+        return f"{n - complete} of {n} examples without a score under some checkpoint"
+
     def unit(self, task: str) -> Unit:
         """Of a task's item scores; of several tasks together, the one that they share."""
         return self.units[task] if task in self.units else self.common_unit(list(self.units)) or SHARES

@@ -54,8 +54,12 @@ def _of_chain(
                 for seed, at in whole_ends(subject.item_unit, runs.groups[task], values, seeds, options).items()
             }
             rows += own
-    known = over_tasks(rows, ends, options)
-    return [replace(row, verdict="", reference_variant=variant_label(first.variant)) for row in known]
+    name = variant_label(first.variant)
+    # No bounds are known of what is missing.
+    return [
+        replace(row, verdict="", verdict_reason=runs.left_out(row.task), reference_variant=name)
+        for row in over_tasks(rows, ends, options)
+    ]
 
 
 def _differences(

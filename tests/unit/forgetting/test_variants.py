@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from chaintune.forgetting import compare
+from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.variants import variant_rows
 from chaintune.records import ForgettingFrom, ResultRow, Settings
 from chaintune.records.results import VARIANT_METRICS
+from chaintune.report.results import Results
+from chaintune.report.variants import against_first_sentences
+from tests import synthetic
 from tests.variant_studies import FULL, LORA, NAMED, checkpoints, rows
 
 FORGETTING, BIASED, GAIN = VARIANT_METRICS
@@ -110,3 +113,19 @@ def test_several_seeds_are_paired_seed_by_seed() -> None:
     alone = [only(given, FORGETTING, chain="s>c", seed=seed).estimate.value for seed in "01"]
     assert row.estimate.n_seeds == 2
     assert row.estimate.value == pytest.approx(sum(alone) / 2)
+
+
+def test_examples_without_a_score_are_told() -> None:
+    given = [
+        replace(one, scores={"s": synthetic.lengths([None if len(one.checkpoint.chain) == 2 else 5.0, *range(12)])})
+        for one in checkpoints([FULL, LORA])
+        if one.checkpoint.labels in ((), ("s",), ("s", "c"))
+    ]
+    given = [replace(one, scores={"s": replace(one.scores["s"], task="s")}) for one in given]
+    found = variant_rows(Runs.of(given), OPTIONS, "trained")
+    assert {row.verdict_reason for row in found} == {"1 of 13 examples without a score under some checkpoint"}
+    results = Results(
+        "t", summarise(given, study="made", roles={"s": "safety", "c": "capability"}, resamples=100), 0.95
+    )
+    told = "Left out: 1 of 13 examples without a score under some checkpoint."
+    assert told in " ".join(against_first_sentences(results.shown, 0.95))
