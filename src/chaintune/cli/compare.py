@@ -43,7 +43,7 @@ class ReadFlags:
 
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="TASK", help="Compare this task only; repeat it for more.", show_default=False),
+        typer.Option("--task", metavar="TASK", help="Read this task only; repeat it for more.", show_default=False),
     ] = None
     columns: Annotated[
         list[str] | None,

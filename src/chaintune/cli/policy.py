@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from chaintune.cli.compare import ReadFlags
+from chaintune.cli.comparison import CompareFlags
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 
@@ -19,7 +22,9 @@ def _group() -> None:
 
 
 @policy.command()
+@expand_dataclasses
 def init(
+    read_flags: ReadFlags,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("policy.yaml"),
     scores: Annotated[
         list[Path] | None,
@@ -30,14 +35,24 @@ def init(
             show_default=False,
         ),
     ] = None,
-) -> None:
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="DIM", help="Budgets for the groups of this field of the log; repeat it."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="[TASK=]METRIC", help="Which score; repeat it for tasks.")
+    ] = None,
+) -> int:
     """Write a commented policy to begin with; a file that is there is left alone."""
     if path.exists():
         raise ConfigError(f"{path}: there is a file already; name another one, or remove it")
     if scores:
         from chaintune.gate.proposal import proposed_policy
 
-        text = proposed_policy(scores)
+        flags = CompareFlags(by=by, metric=metric, on_missing="intersect")
+        text = proposed_policy(scores, flags.options(read_flags.options()))
+    elif by or metric or read_flags != ReadFlags():
+        raise ConfigError("policy init: only scores are read by --by, --task, --cluster and the like; name --scores")
     else:
         text = resources.files("chaintune.gate").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
@@ -50,3 +65,4 @@ def init(
             path.unlink()  # what a full disk has room for is no policy
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
     echo(f"wrote {path}")
+    return 0

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from chaintune.errors import ConfigError, number_of
 from chaintune.forgetting.compare import compare
 from chaintune.forgetting.grouping import Grouping, grouping, memberships
 from chaintune.forgetting.units import Unit
-from chaintune.logs.options import CompareOptions, ReadOptions
+from chaintune.logs.compare import check_dimensions
+from chaintune.logs.options import CompareOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
 from chaintune.records import Scores
@@ -35,6 +37,7 @@ _LARGEST = 0.25
 # Of scores that are no shares there is no usual budget, and the least one is told with so many figures, rounded up.
 _FIGURES = 2
 _RESAMPLES = 499
+_AS_THEY_ARE = CompareOptions(on_missing="intersect")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +78,24 @@ class _Wish:
         return max(self.usual, float(f"{math.ceil(high / step - 1e-9) * step:.3g}"))
 
 
-def proposed_policy(paths: Sequence[Path], *, draws: int = 200) -> str:
+def proposed_policy(paths: Sequence[Path], options: CompareOptions = _AS_THEY_ARE, *, draws: int = 200) -> str:
     """The text of a policy, with what each budget rests on as comments.
 
     Args:
         paths: scores or a log of one checkpoint, or of the one before and the one after.
+        options: how they are read; its dimensions are the ones that get budgets, without any all that the scores have.
         draws: comparisons to simulate.
 
     Raises:
-        ConfigError: more than two paths, or no task of which a budget could be kept.
+        ConfigError: more than two paths, crossed dimensions, or no task of which a budget could be kept.
         DataError: a path cannot be read.
     """
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f"--scores: expected one file, or the one before and the one after, got {len(paths)}")
-    tasks = list(_tasks(paths))
-    text = [part for scores, change in tasks for part in _of_task(scores, change, draws)]
+    if options.crossings:
+        raise ConfigError(f"--by {' x '.join(options.crossings[0])}: budgets are proposed of one dimension; name one")
+    tasks = list(_tasks(paths, options))
+    text = [part for scores, change in tasks for part in _of_task(scores, change, options.plain, draws)]
     if not any(line.startswith("  - ") for line in text):
         raise ConfigError(f"--scores {paths[0]}: no task of which a budget could be kept; see `chaintune policy init`")
     rests = (
@@ -97,9 +103,10 @@ def proposed_policy(paths: Sequence[Path], *, draws: int = 200) -> str:
         if len(paths) == 2
         else f"flips of at most {_FLIPS:.0%} of the examples either way, assumed"
     )
+    cluster = f" --cluster {shlex.quote(options.read.cluster)}" if options.read.cluster else ""
     return "\n".join([
         "# A policy for scores of these sizes: if nothing is lost, a task keeps all its budgets in four cases of five.",
-        "#   chaintune compare BEFORE AFTER --policy FILE",
+        f"#   chaintune compare BEFORE AFTER{cluster} --policy FILE",
         f"# By {draws} simulated comparisons in which nothing is lost; {rests}.",
         "",
         "budgets:",
@@ -116,13 +123,15 @@ class _Change:
     unit: Unit
 
 
-def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, _Change | None]]:
+def _tasks(paths: Sequence[Path], options: CompareOptions) -> Iterator[tuple[Scores, _Change | None]]:
     """Scores before of each task, and how they changed where there are two sides."""
     if len(paths) == 1:
-        for log in read_log(paths[0], ReadOptions()).values():
-            yield log.scores, None
+        logs = list(read_log(paths[0], options.reading).values())
+        check_dimensions(logs, options)
+        yield from ((log.scores, None) for log in logs)
         return
-    sides = read_sides(paths[0], paths[1], CompareOptions(on_missing="intersect"))
+    sides = read_sides(paths[0], paths[1], options)
+    check_dimensions([sides.before[task] for task in sides.tasks], options)
     for task in sides.tasks:
         pair = sides.paired(task)
         scores = (pair.before.item_scores(), pair.after.item_scores())
@@ -130,7 +139,7 @@ def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, _Change | None]]:
         yield pair.before, _Change(unit.inward(scores[0]) - unit.inward(scores[1]), unit)
 
 
-def _of_task(scores: Scores, change: _Change | None, draws: int) -> Iterator[str]:
+def _of_task(scores: Scores, change: _Change | None, by: Sequence[str], draws: int) -> Iterator[str]:
     """Lines of a task's budgets."""
     name, unit = json.dumps(scores.task), scores.metric.unit
     scores = scores.with_scores()
@@ -144,7 +153,7 @@ def _of_task(scores: Scores, change: _Change | None, draws: int) -> Iterator[str
         )
         yield "  # name the side after as a second --scores."
         return
-    dimensions = tuple(memberships(scores.table))
+    dimensions = tuple(name for name in memberships(scores.table) if not by or name in by)
     groups = grouping(scores, dimensions)
     known = compare(scores, scores, by=dimensions, resamples=100)
     reasons = {(row.dimension, row.group): row.verdict_reason for row in (known.overall, *known.groups)}

@@ -196,7 +196,7 @@ def compare_pairs(
     for task in pairs[0].tasks:
         _tell_without_group(pairs[0].before[task], options)
     every = [(sides, task) for sides in pairs for task in sides.tasks]
-    _check_dimensions([side[task] for sides, task in every for side in (sides.before, sides.after)], options)
+    check_dimensions([side[task] for sides, task in every for side in (sides.before, sides.after)], options)
     inference = options.judged(len(pairs))
     compared = [_compared(sides, task, options, inference, on_draw) for sides, task in every]
     return [
@@ -205,8 +205,12 @@ def compare_pairs(
     ]
 
 
-def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
-    """Refuse a dimension that no task has; one that some lack is left out there."""
+def check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
+    """Refuse a dimension that no task has; one that some lack is left out there.
+
+    Raises:
+        ConfigError: a dimension that no log has, though `by` names it.
+    """
     for name in options.dimensions:
         if name in options.required and not any(name in log.dimensions for log in logs):
             others = [field for log in logs for field in log.fields if field != name]

@@ -86,7 +86,16 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     for task in options.tasks:
         if task not in tasks.values():
             raise ConfigError(f"{path}: there is no task '{task}': {nearest(task, tasks.values())}")
-    return [_read_file(file, task, options) for file, task in tasks.items() if options.wants(task)]
+    logs: list[Log] = []
+    filters: list[str] = []
+    for file, task in tasks.items():
+        if options.wants(task):
+            log, known = _read_file(file, task, options)
+            logs.append(log)
+            filters += known
+    if options.filter is not None and options.filter not in filters:
+        raise ConfigError(f"{path}: there is no filter '{options.filter}': {nearest(options.filter, filters)}")
+    return logs
 
 
 def task_of(path: Path, *, alone: bool = True) -> str:
@@ -110,7 +119,8 @@ def task_of(path: Path, *, alone: bool = True) -> str:
     return max(named, key=len) if named else UNNAMED if alone else name
 
 
-def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
+def _read_file(path: Path, task: str, options: ReadOptions) -> tuple[Log, list[str]]:
+    """The log of one task, and the filters whose answers it holds."""
     first = next(iter_rows(path), None)
     if first is None:
         raise DataError(f"{path}: holds no rows")
@@ -124,12 +134,12 @@ def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
     choices = choice_fields(first) if fields.score in METRICS else []
     paths = [*fields.paths, _FILTER, *choices, *(() if hashed else _HASHED)]
     columns = read_columns(path, paths, first, number=fields.number)
-    columns = _filtered(columns if hashed else _with_digests(columns), fields.id, options.filter, path)
+    columns, filters = _filtered(columns if hashed else _with_digests(columns), fields.id, options.filter, path)
     if choices:
         columns, details = with_choices(columns, fields.score)
         fields = replace(fields, details=details)
     scores, digests = scores_from_columns(columns, fields, task, str(path))
-    return Log(scores, str(path), _facts(results, task), digests, fields=fields.known)
+    return Log(scores, str(path), _facts(results, task), digests, fields=fields.known), filters
 
 
 def _with_digests(columns: Columns) -> Columns:
@@ -155,24 +165,27 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def _filtered(columns: Columns, ids: str, chosen: str | None, path: Path) -> Columns:
-    """The rows of one filter, the unfiltered answers where none is chosen."""
+def _filtered(columns: Columns, ids: str, chosen: str | None, path: Path) -> tuple[Columns, list[str]]:
+    """The rows of one filter, and all filters: the chosen one's, else the only one's or the unfiltered answers."""
     named = columns.values[_FILTER]
     numbers = _numbered(columns.values[ids], path) if not any(named) else []
     filters = numbers or [_PLAIN_FILTER if name is None else str(name) for name in named]
     known = list(dict.fromkeys(filters))
-    if chosen is not None and chosen not in known:
-        raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, known)}")
     if len(known) == 1:
-        return columns
+        return columns, known
+    if chosen is not None and chosen not in known and _PLAIN_FILTER not in known:
+        raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, known)}")
     if chosen is None and numbers:
         raise ConfigError(
             f"{path}: every id comes {len(known)} times, so these are answers of {len(known)} filters, which lm-eval "
             f"did not name before 0.4.7; choose one by its number in the task, --filter 1 to --filter {len(known)}"
         )
     if chosen is None and _PLAIN_FILTER not in known:
-        raise ConfigError(f"{path}: answers are filtered in {len(known)} ways, name one: {', '.join(known)}")
-    return columns.rows([row for row, name in enumerate(filters) if name == (chosen or _PLAIN_FILTER)])
+        raise ConfigError(
+            f"{path}: answers are filtered in {len(known)} ways; choose one as --filter: {', '.join(known)}"
+        )
+    wanted = chosen if chosen in known else _PLAIN_FILTER
+    return columns.rows([row for row, name in enumerate(filters) if name == wanted]), known
 
 
 def _numbered(ids: Sequence[Any], path: Path) -> list[str]:

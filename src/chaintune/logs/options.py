@@ -37,7 +37,8 @@ class ReadOptions:
         cluster: the field that says which examples are not independent, dotted where it lies deeper.
         metric: which score, where a log has several.
         metrics: task -> which score, where it is another one.
-        filter: whose answers, where a log holds those of several: a filter of lm-eval, a provider of promptfoo.
+        filter: whose answers, where a log holds those of several: a filter of lm-eval, for the tasks that have it, or
+            a provider of promptfoo.
         tasks: the only ones to read; none for all.
         scale: the worst and the best score there can be, where they are not 0 and 1.
         reader: name of the reader; None to tell by the file.

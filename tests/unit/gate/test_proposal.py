@@ -1,5 +1,7 @@
 """Proposed budgets are a policy that passes when nothing is lost, and say what the usual ones would need."""
 
+import io
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ from chaintune.cli.app import main
 from chaintune.errors import ConfigError
 from chaintune.gate import judge, read_policy
 from chaintune.gate.proposal import proposed_policy
+from chaintune.logs.options import CompareOptions, ReadOptions
 from tests import synthetic
+from tests.unit.logs import logs
 
 N = 600
 
@@ -86,3 +90,27 @@ def test_the_command_writes_it_and_leaves_a_file_that_is_there(tmp_path: Path) -
         main(command)
     assert again.value.code == 2
     assert (tmp_path / "p.yaml").read_text() == text
+
+
+def test_budgets_are_of_the_fields_tasks_and_clusters_of_a_log_that_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = logs.write(tmp_path / "b", [logs.sample(number, number % 8 > 0) for number in range(240)])
+    filtered = [logs.sample(i, rng.random() < 0.9, filter=name) for name in ("strict", "loose") for i in range(240)]
+    logs.write(folder, filtered, task="sums")
+    path, command = tmp_path / "p.yaml", ["policy", "init", str(tmp_path / "p.yaml")]
+    wrong = {
+        ("--by", "doc.category"): "name --scores",
+        ("--scores", str(folder)): "choose one as --filter: strict, loose",
+        ("--scores", str(folder), "--task", "faith", "--by", "doc.kategory"): "did you mean 'doc.category'",
+        ("--scores", str(folder), "--task", "faith", "--by", "doc.category x doc.template"): "of one dimension",
+    }
+    for options, said in wrong.items():
+        with redirect_stderr(io.StringIO()) as told, pytest.raises(SystemExit):
+            main([*command, *options])
+        assert said in " ".join(told.getvalue().split())
+    read = CompareOptions(("doc.category",), read=ReadOptions(cluster="doc.template", tasks=("faith",)))
+    path.write_text(proposed_policy([folder], read, draws=5))
+    assert {budget.by for budget in read_policy(path).budgets} == {"", "doc.category"}
+    assert "compare BEFORE AFTER --cluster doc.template --policy FILE" in path.read_text()
+    assert "240 examples in" in path.read_text()
+    assert "240 clusters" not in path.read_text()

@@ -153,13 +153,18 @@ def test_a_metric_is_chosen_or_asked_for(tmp_path: Path) -> None:
 def test_filters_are_told_apart(tmp_path: Path) -> None:
     lines = [logs.sample(i, right, filter=name) for name, right in (("strict", 0), ("flexible", 1)) for i in range(8)]
     folder = logs.write(tmp_path / "f", lines)
-    with pytest.raises(ConfigError, match="filtered in 2 ways, name one: strict, flexible"):
+    with pytest.raises(ConfigError, match="filtered in 2 ways; choose one as --filter: strict, flexible"):
         read_log(folder, ReadOptions())
     for name, value in (("strict", 0.0), ("flexible", 1.0)):
         scores = read_log(folder, ReadOptions(filter=name))["faith"].scores
         assert scores.item_scores().tolist() == [value] * 8
-    with pytest.raises(ConfigError, match="did you mean 'strict'"):
-        read_log(folder, ReadOptions(filter="strit"))
+    # A task without it beside it is read as if no filter were named.
+    logs.write(folder, [logs.sample(i, 1) for i in range(8)], task="choices")
+    read = read_log(folder, ReadOptions(filter="strict"))
+    assert {task: log.scores.item_scores().mean() for task, log in read.items()} == {"choices": 1, "faith": 0}
+    for tasks in ((), ("choices",)):
+        with pytest.raises(ConfigError, match="there is no filter 'strit': "):
+            read_log(folder, ReadOptions(filter="strit", tasks=tasks))
 
 
 def test_one_task_twice_is_refused(tmp_path: Path) -> None:
