@@ -231,13 +231,17 @@ class Design:
             return
         at_once = max(1, min(_GROUPS_AT_ONCE, _CELLS_AT_ONCE // rows))
         for columns in (slice(start, start + at_once) for start in range(1, groups, at_once)):
-            part = sparse.csr_array(sparse.hstack([self.columns[:, [0]], self.columns[:, columns]], format="csr"))
+            part = self.members_of(columns)
             if not alone or columns.start == 1:
                 yield Design(self.clusters, part, bounded=self.bounded), columns, slice(None)
                 continue
             examples = np.flatnonzero(np.diff(part.indptr) > 1)
             codes = np.unique(self.clusters[examples], return_inverse=True)[1]
             yield Design(codes.astype(np.int64), part[examples], bounded=self.bounded), columns, examples
+
+    def members_of(self, columns: slice) -> sparse.csr_array:
+        """The memberships of the whole task and of some neighbouring groups. Shape: `[E, K]`."""
+        return sparse.csr_array(self.columns[:, [0, *range(self.members.shape[1])[columns]]])
 
     @cached_property
     def columns(self) -> sparse.csc_array:

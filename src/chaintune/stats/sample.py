@@ -76,12 +76,9 @@ class Sample:
         """The sample of some neighbouring groups, the whole task first; itself where groups are few."""
         if next(self.parts()) is self:
             return self
-        members = sparse.hstack([self.design.columns[:, [0]], self.design.columns[:, columns]], format="csr")
-        return replace(
-            self,
-            design=Design(self.design.clusters, sparse.csr_array(members), bounded=self.design.bounded),
-            source=(self, columns),
-        )
+        members = self.design.members_of(columns)
+        design = Design(self.design.clusters, members, bounded=self.design.bounded)
+        return replace(self, design=design, source=(self, columns))
 
     def own(self, numbers: float | Floats) -> float | Floats:
         """What is said of each group of all, of those that are here. Shape: a number or `[K]`."""
