@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,14 +186,19 @@ def _typed(table: "pa.Table") -> "pa.Table":
     Raises:
         ValueError, TypeError, NotImplementedError: a column has another one, or an empty text.
     """
-    one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
-    for field in rows_to_polars([one]).to_arrow().schema:
+    for field in _schema():
         if field.name in table.column_names:
             column = table.column(field.name).cast(field.type)
             if column.null_count and field.name not in _ESTIMATE:
                 raise ValueError(f"'{field.name}' is empty in some rows")
             table = table.set_column(table.column_names.index(field.name), field, column)
     return table
+
+
+@cache
+def _schema() -> "pa.Schema":
+    one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
+    return rows_to_polars([one]).to_arrow().schema
 
 
 def _row(row: dict[str, Any]) -> ResultRow:
