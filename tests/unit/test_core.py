@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ answers, drawings = [], {}
 svg, png = saving.svg, saving.png
 saving.svg = lambda *given, **named: drawings.get("svg") or drawings.setdefault("svg", svg(*given, **named))
 saving.png = lambda *given, **named: drawings.get("png") or drawings.setdefault("png", png(*given, **named))
-for arguments in json.loads(sys.argv[1]):
+for command in json.loads(sys.argv[1]):
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = _exit_code(arguments)
+        code = _exit_code(command.split())
     answers.append((code, out.getvalue(), err.getvalue()))
 print(json.dumps(answers))
 """
@@ -58,12 +58,6 @@ def python(code: str, *arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-def answers(folder: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of some commands, one after another in one process."""
-    found: list[Any] = json.loads(python(COMMANDS, json.dumps(commands), folder=folder))
-    return [(code, out, err) for code, out, err in found]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tables of scores, the folder of a report and one of a run, and a study file with its data."""
@@ -82,19 +76,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in "ab":
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "study.yaml").write_text(STUDY)
+    for name, (old, new, _) in BROKEN.items():
+        assert old in STUDY
+        (folder / name).write_text(STUDY.replace(old, new))
     (folder / "lenient.yaml").write_text("budgets: [{task: items, forgetting: 0.9}]")
     return folder
 
 
+FEW = "--resamples 200"
 WORKS = {
-    "compare before.jsonl after.jsonl --by kind": "forgetting",
-    "compare before.jsonl after.jsonl --html page.html": "forgetting",
-    "card before.jsonl after.jsonl": "model-index",
+    f"compare before.jsonl after.jsonl --by kind {FEW}": "forgetting",
+    f"compare before.jsonl after.jsonl --html page.html {FEW}": "forgetting",
+    f"card before.jsonl after.jsonl {FEW}": "model-index",
     "report report": "Forgetting in the study",
     "status run": "done",
     "tasks": "bbq",
     "policy init policy.yaml": "wrote policy.yaml",
-    "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
+    f"compare before.jsonl after.jsonl --policy lenient.yaml {FEW}": "PASS",
     "store ls --store store": "stage",
     "suite list": "chat-safety",
     "schema": "chains",
@@ -113,44 +111,56 @@ NEEDS_HF = (
 )
 
 
-def test_the_core_compares_reports_and_lists(folder: Path) -> None:
-    for name, (code, out, err) in zip(WORKS, answers(folder, [name.split() for name in WORKS]), strict=True):
+# Name of a study file -> what in STUDY is put otherwise in it, and what is said of that.
+BROKEN = {
+    f"broken-{number}.yaml": broken
+    for number, broken in enumerate(
+        [
+            ("chains: both orders", "chains: [[a, c]]", "'c'"),
+            ("role: safety", "role: safe", "'safe'"),
+            ("chains:", "mitigations: [{kind: rpelay}]\nchains:", "replay"),
+            ("chains:", "mitigations: [{ewc: {task: a, strngth: 1}}]\nchains:", "strength"),
+            ("chains:", "recipe: {learning_rate: fast}\nchains:", "learning_rate"),
+            ("chains:", "vary: {recipe.epoch: [1, 2]}\nchains:", "epoch"),
+            ("base: model\n", "", "base"),
+        ]
+    )
+}
+REFUSED = [f"{command} {name}" for name in BROKEN for command in ("run", "plan")]
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[str, tuple[int, str, str]]:
+    """Exit code, stdout and stderr of every command, one after another in one process."""
+    commands = [*WORKS, *REFUSED, *NEEDS_HF]
+    found: list[Any] = json.loads(python(COMMANDS, json.dumps(commands), folder=folder))
+    return {command: (code, out, err) for command, (code, out, err) in zip(commands, found, strict=True)}
+
+
+def test_the_core_compares_reports_and_lists(answers: Mapping[str, tuple[int, str, str]]) -> None:
+    for name, said in WORKS.items():
+        code, out, err = answers[name]
         assert code == 0, (name, err)
-        assert WORKS[name] in out, name
+        assert said in out, name
 
 
 def test_every_command_is_tried_without_torch() -> None:
     assert {name.split()[0] for name in (*WORKS, *NEEDS_HF)} == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
-def test_errors_of_a_study_file_need_no_torch(folder: Path) -> None:
-    broken = [
-        ("chains: both orders", "chains: [[a, c]]", "'c'"),
-        ("role: safety", "role: safe", "'safe'"),
-        ("chains:", "mitigations: [{kind: rpelay}]\nchains:", "replay"),
-        ("chains:", "mitigations: [{ewc: {task: a, strngth: 1}}]\nchains:", "strength"),
-        ("chains:", "recipe: {learning_rate: fast}\nchains:", "learning_rate"),
-        ("chains:", "vary: {recipe.epoch: [1, 2]}\nchains:", "epoch"),
-        ("base: model\n", "", "base"),
-    ]
-    commands = []
-    for number, (old, new, _) in enumerate(broken):
-        assert old in STUDY
-        path = folder / f"broken-{number}.yaml"
-        path.write_text(STUDY.replace(old, new))
-        commands += [["run", path.name], ["plan", path.name]]
-    found = answers(folder, commands)
-    for (_, name), (code, out, err) in zip(commands, found, strict=True):
-        number = int(name.removeprefix("broken-").removesuffix(".yaml"))
+def test_errors_of_a_study_file_need_no_torch(answers: Mapping[str, tuple[int, str, str]]) -> None:
+    for command in REFUSED:
+        name = command.split()[1]
+        code, out, err = answers[command]
         assert (code, out) == (2, "")
         assert err.startswith(f"chaintune: {name}"), err
-        assert broken[number][2] in err
+        assert BROKEN[name][2] in err
         assert "torch" not in err
 
 
-def test_what_needs_torch_says_what_to_install(folder: Path) -> None:
-    for asked, answer in zip(NEEDS_HF, answers(folder, [name.split() for name in NEEDS_HF]), strict=True):
-        assert answer == (2, "", f"chaintune: {NEEDS_TORCH}\n"), asked
+def test_what_needs_torch_says_what_to_install(answers: Mapping[str, tuple[int, str, str]]) -> None:
+    for command in NEEDS_HF:
+        assert answers[command] == (2, "", f"chaintune: {NEEDS_TORCH}\n"), command
 
 
 def test_python_says_so_too(folder: Path) -> None:

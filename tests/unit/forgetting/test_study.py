@@ -17,7 +17,17 @@ from chaintune.forgetting.bias import CONTEXTS
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, pooled, rows_to_polars
+from chaintune.records import (
+    CheckpointScores,
+    Estimate,
+    MitigationRef,
+    ResultRow,
+    Role,
+    Scores,
+    SeedVariance,
+    pooled,
+    rows_to_polars,
+)
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
@@ -148,7 +158,7 @@ def test_forgetting_is_that_of_compare() -> None:
 
 
 def test_one_seed_speaks_about_these_checkpoints_several_about_the_recipe() -> None:
-    rows = summed(measured(BOTH_ORDERS, seeds=(0, 1, 2)))
+    rows = of_both_orders(0, 1, 2)
     facts = {"chain": "s>c", "task": "s"}
     alone, together = (only(rows, "forgetting", seed=seed, **facts) for seed in ("1", "all"))
     assert alone.estimate.n_seeds == 1
@@ -319,7 +329,7 @@ def test_rows_make_a_table() -> None:
 
 
 def test_same_seed_same_rows() -> None:
-    first, again = (rows_to_polars(summed(measured(BOTH_ORDERS, seeds=(0, 1)), seed=4)) for _ in range(2))
+    first, again = map(rows_to_polars, (of_both_orders(0, 1), summed(measured(BOTH_ORDERS, seeds=(0, 1)))))
     assert first.equals(again, null_equal=True)
 
 
@@ -354,11 +364,11 @@ def test_a_task_that_a_chain_never_teaches_is_counted_from_the_base() -> None:
 def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None:
     given = measured(BOTH_ORDERS, seeds=(0, 1, 2))
     facts = {"chain": "s>c", "task": "s", "group": "a", "seed": "all"}
-    together, apart = (only(summed(given, seed_variance=one), "forgetting", **facts)
-                       for one in ("over_groups", "separate"))  # fmt: skip
+    both = (of_both_orders(0, 1, 2), summed(given, seed_variance="separate"))
+    together, apart = (only(rows, "forgetting", **facts) for rows in both)
     assert "moderated" in together.estimate.method
     assert "moderated" not in apart.estimate.method
-    texts = [summary(Results("t", summed(given, seed_variance=one), 0.95)) for one in ("over_groups", "separate")]
+    texts = [summary(Results("t", rows, 0.95)) for rows in both]
     assert ["scatter much further than those of the others" in text for text in texts] == [True, False]
     with pytest.raises(ConfigError, match="seed_variance 'seperate': did you mean 'separate'"):
         summed(given, seed_variance="seperate")
@@ -386,9 +396,15 @@ def recipes(*rates: str, seeds: Sequence[int] = (0, 1, 2)) -> list[CheckpointSco
     return list({one.checkpoint: one for one in given}.values())
 
 
+@cache
+def of_recipes(*rates: str, seed_variance: SeedVariance) -> list[ResultRow]:
+    return summed(recipes(*rates), seed_variance=seed_variance)
+
+
 def test_recipes_share_the_variance_of_the_whole_task_on_request() -> None:
-    given, facts = recipes("1", "2", "3"), {"chain": "s>c", "task": "s", "seed": "all", "variant": "lr=1"}
-    rows = {one: summed(given, seed_variance=one) for one in ("over_groups", "over_recipes")}
+    facts = {"chain": "s>c", "task": "s", "seed": "all", "variant": "lr=1"}
+    ways: tuple[SeedVariance, ...] = ("over_groups", "over_recipes")
+    rows = {one: of_recipes("1", "2", "3", seed_variance=one) for one in ways}
     apart, shared = (only(some, "forgetting", **facts).estimate for some in rows.values())
     assert shared.value == apart.value
     assert shared.high - shared.low < 0.8 * (apart.high - apart.low)
@@ -417,7 +433,7 @@ def test_a_recipe_without_two_fellows_is_as_over_groups(fellow: str) -> None:
 
 def test_the_order_of_recipes_says_nothing() -> None:
     tables = [
-        rows_to_polars([row for row in summed(recipes(*rates), seed_variance="over_recipes")
+        rows_to_polars([row for row in of_recipes(*rates, seed_variance="over_recipes")
                         if row.variant == "lr=2" and row.metric == "forgetting"])
         for rates in (("1", "2", "3"), ("3", "1", "2"))
     ]  # fmt: skip
@@ -425,8 +441,8 @@ def test_the_order_of_recipes_says_nothing() -> None:
 
 
 def test_a_seed_that_lies_far_off_has_a_row_of_its_own_and_a_sentence() -> None:
-    given = measured(BOTH_ORDERS, seeds=(0, 1, 2, 3))
     collapsed = {(): {"s": 15, "c": 18}, ("s",): {"s": 45, "c": 20}, ("s", "c"): {"s": 10, "c": 47}}
+    given = measured({chain: BOTH_ORDERS[chain] for chain in collapsed}, seeds=(0, 1, 2, 3))
     rows = summed([*given, *measured(collapsed, seeds=(9,))])
     far = only(rows, "outlying_seed", chain="s>c", task="s", seed="9")
     assert far.estimate.p_value < 0.05
@@ -468,7 +484,7 @@ def test_a_row_names_the_weights_it_is_about() -> None:
     def key(*chain: str, seed: int) -> str:
         return synthetic.checkpoint(*chain, seed=seed).key
 
-    rows = [row for row in summed(measured(BOTH_ORDERS, seeds=[0, 1])) if row.chain == "s>c" and row.task == "s"]
+    rows = [row for row in of_both_orders(0, 1) if row.chain == "s>c" and row.task == "s"]
     lost = {row.seed: row for row in rows if row.metric == "forgetting" and row.is_whole}
     assert (lost["1"].checkpoint_keys, lost["1"].reference_keys) == ((key("s", "c", seed=1),), (key("s", seed=1),))
     assert lost["all"].checkpoint_keys == (key("s", "c", seed=0), key("s", "c", seed=1))
