@@ -40,7 +40,7 @@ from chaintune.records import (
 from chaintune.scoring.reading import with_second_lines
 from chaintune.study.study import Study
 
-CHECKPOINTS, CURVES = "checkpoints.json", "training.parquet"
+CHECKPOINTS, CURVES, CURVATURES, DIVERGENCES = "checkpoints.json", "training.parquet", "curvature.parquet", "kl.parquet"
 _PROVENANCE = {
     **dict.fromkeys(("study", "python", "platform", "machine"), str),
     "command": [str],
@@ -178,17 +178,20 @@ def write(measured: Measured, out: Path) -> list[ResultRow]:
         other_ways=measured.other_ways,
     )
     options = Inference(study.level, study.resamples, study.seed)
-    tables = {CURVES: curve_table((one.checkpoint, one.curve) for one in checkpoints)}
+    curves = curve_table((one.checkpoint, one.curve) for one in checkpoints)
+    tables: dict[str, pl.DataFrame] = {CURVES: curves} if curves.height else {}
     if curvatures := [CheckpointCurvature(one.checkpoint, one.curvature) for one in checkpoints if one.curvature]:
-        tables["curvature.parquet"] = pairs = sharpness_pairs(curvatures, rows)
+        tables[CURVATURES] = pairs = sharpness_pairs(curvatures, rows)
         rows += sharpness_rows(curvatures, pairs, study=study.name, options=options)
     if divergences := [one.divergence for one in checkpoints if one.divergence]:
-        tables["kl.parquet"] = moved = divergence_pairs(divergences, rows)
+        tables[DIVERGENCES] = moved = divergence_pairs(divergences, rows)
         rows += divergence_rows(divergences, moved, study=study.name, options=options)
     with os_errors_as_store_error(out, "the results cannot be written"):
-        for name, table in tables.items():
-            if table.height or name != CURVES:
-                _write_table(table, out / name)
+        for name in (CURVES, CURVATURES, DIVERGENCES):
+            if name in tables:
+                _write_table(tables[name], out / name)
+            else:  # that of an earlier run would be drawn as if it were of this one
+                (out / name).unlink(missing_ok=True)
         _write_rows(rows, measured, out)
         _write_scores(measured.files, out / "scores")
         atomic.write_json(out / CHECKPOINTS, _plain(measured))

@@ -108,9 +108,11 @@ def test_predictions_break_ties_as_what_is_right_does(metric: Any) -> None:
 
 
 def test_files_of_a_finished_study(tmp_path: Path) -> None:
-    study = small()
+    study, out = small(), tmp_path / "out"
+    out.mkdir()
+    for name in ("kl.parquet", "curvature.parquet", "training.parquet"):
+        (out / name).write_text("of an earlier run, which measured more")
     rows = write(tmp_path, study)
-    out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [
         "checkpoints.json",
         "provenance.json",
