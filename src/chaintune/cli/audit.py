@@ -87,7 +87,7 @@ def audit(
             audited = audit_scores(*sides, options, policy, tasks=tasks, divergences=apart, on_draw=on_draw)
         if out is not None:
             write_audit(audited, out, tasks=tasks, command=command)
-        return report_comparisons(audited.comparisons, audited.gate, output)
+        return report_comparisons(audited.comparisons, audited.gate, output, out)
     against_first = series_flags.against_first
     named = dict(zip(told_apart(models), models, strict=True))
     scores = score_flags.score(named, tasks, kl=kl, server_logs=logs).scores
@@ -98,4 +98,4 @@ def audit(
         )  # fmt: skip
     if out is not None:
         write_series(series, out, tasks=tasks, command=command)
-    return report_comparisons(series.comparisons, series.gate, output)
+    return report_comparisons(series.comparisons, series.gate, output, out)

@@ -162,8 +162,16 @@ def check_several(checkpoints: Sequence[object]) -> None:
         raise ConfigError(f"{checkpoints[0]}: expected two checkpoints or more, the earliest first; name a second one")
 
 
-def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags) -> int:
+def report_comparisons(
+    comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags, folder: Path | None = None
+) -> int:
     """Print comparisons and what a policy says of them; the exit code.
+
+    Args:
+        comparisons: that are reported.
+        gate: what the policy says, if there is one.
+        output: how.
+        folder: where the whole report was written, if anywhere.
 
     Raises:
         ConfigError, StoreError: a file cannot be written.
@@ -172,7 +180,7 @@ def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None",
         from chaintune.report.gate import junit_xml
 
         write_text(output.junit, junit_xml(gate))
-    _show(comparisons, gate, output)
+    _show(comparisons, gate, output, "" if folder is None else f"{folder}/report.html")
     return EXIT_CODES[gate.answer] if gate else 0
 
 
@@ -201,7 +209,7 @@ def write_text(path: Path, text: str) -> None:
         write_bytes(path, text.encode())
 
 
-def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags) -> None:
+def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags, where: str) -> None:
     from chaintune.report.markdown import markdown
     from chaintune.report.results import Results
 
@@ -215,4 +223,6 @@ def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: Outp
     else:
         from chaintune.cli.display import print_results
 
-        print_results(results, output.tables)
+        print_results(results, output.tables, where)
+        if where:
+            echo(f"\nthe whole report is {where}")

@@ -61,7 +61,9 @@ def print_results(results: "Results", tables: TableChoice, where: str = "") -> N
         shown = printout(part, tables)
         texts = [*shown.texts, *shown.closing]
         if part.comparisons:
-            print_texts([*texts, shown.others_line(where), "\n"])
+            print_texts([*texts, shown.others_line(where)])
+            if shown.tables:
+                echo("")
         print_tables(shown.tables)
         if not part.comparisons:
             print_texts([shown.others_line(where), *texts])

@@ -177,6 +177,8 @@ def _check_present(named: Iterable[tuple[str, str]], there: list[str], where: st
     listed = ", ".join(f"'{column}' for {key}" if column != key else f"'{column}'" for key, column in missing)
     quoted = any(column.startswith("[") for _, column in missing)
     todo = "write a list without quotes around it" if quoted else "name the data's own columns under 'columns'"
+    if not quoted and any(key == "choices" for key, _ in missing):
+        todo += ", or the choices themselves where all rows offer the same, 'choices: [bad, good]'"
     raise DataError(f"{where}: no column {listed}; {nearest(missing[0][1], there)}; {todo}")
 
 
@@ -193,4 +195,5 @@ def _check_keys(columns: Mapping[str, Any]) -> None:
             named, types = [column], str | int if key == "gold" else str
         if wrong := [value for value in named if not isinstance(value, types) or isinstance(value, bool)]:
             what = "a column or the index of a choice" if key == "gold" else "a column"
-            raise ConfigError(f"columns: '{key}' must name {what}, got {kind(wrong[0])}")
+            how = "; one for each dimension, as in 'groups: {sex: sex}'" if key == "groups" else ""
+            raise ConfigError(f"columns: '{key}' must name {what}, got {kind(wrong[0])}{how}")

@@ -294,7 +294,7 @@ def _group_map(row: Row, column: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise DataError(
             f"{row.where}: field '{column}' must map dimensions to groups, got {kind(value)}; "
-            "or name a column for each dimension under 'columns'"
+            f"or name a column for each dimension under 'columns', as in 'groups: {{{column}: {column}}}'"
         )
     return dict(value)
 

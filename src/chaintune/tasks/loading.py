@@ -168,10 +168,7 @@ def load(
     whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap, left=left)
     balanced = is_balanced(source.dimensions, _names(metric), (*source.pool.examples, *(source.pool.test or ())))
     _check_power(sizes["test"], whole["test"], _names(measure), what)
-    taken = {
-        split: _sample(whole, split, size, task=name, data=source, seed=seed, balanced=balanced)
-        for split, size in sizes.items()
-    }
+    taken = _samples(name, source, whole, sizes, seed=seed, balanced=balanced)
     if ask_train:
         taken = {"train": (), "test": _left_to_ask(taken["train"], what)}
     taken["train"] = answered(taken["train"], sizes["train"], what, notes)
@@ -277,6 +274,30 @@ def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
     whole, parsed = {"train": task.train, "test": task.test}, parse_size(size, f"task '{task.name}', test")
     balanced = is_balanced(task.dimensions, task.metrics, task.test)
     return replace(task, test=_sample(whole, "test", parsed, task=task.name, data=task, seed=seed, balanced=balanced))
+
+
+def _samples(
+    task: str,
+    data: TaskData,
+    whole: Mapping[str, Sequence[Example]],
+    sizes: Mapping[str, SizeSpec | None],
+    *,
+    seed: int,
+    balanced: bool,
+) -> dict[str, tuple[Example, ...]]:
+    """What is taken of each split; what neither has enough of is told at once, with how the data were divided."""
+    taken, problems = dict[str, tuple[Example, ...]](), list[str]()
+    for split, size in sizes.items():
+        try:
+            taken[split] = _sample(whole, split, size, task=task, data=data, seed=seed, balanced=balanced)
+        except DataError as error:
+            problems.append(str(error))
+    if problems and data.pool.test is None and all(whole.values()):
+        parts = f"{len(whole['train']):,} to be taught and {len(whole['test']):,} to be tested"
+        problems[-1] += f"; the data have no split of their own and give {parts}, 'test_share' another division"
+    if problems:
+        raise DataError("\n".join(problems))
+    return taken
 
 
 def _sample(

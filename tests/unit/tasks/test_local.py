@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
@@ -671,6 +672,27 @@ def test_equal_items_share_a_cluster_whatever_their_ids(tmp_path: Path, caplog: 
         assert all(cluster[f"again{k}"] == cluster[f"r{k}"] for k in range(0, 40, 4))
         assert task.source.endswith("; 10 rows have the prompt and choices of another and share its cluster")
     assert "task 'mine': 10 rows have the prompt and choices of another" in caplog.text
+
+
+def test_sizes_beyond_both_splits_are_told_at_once_with_the_division(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(jsonl(tmp_path, [row(k) for k in range(8)]), train=90, test=80)
+    first, last = str(caught.value).splitlines()
+    assert first.startswith("task 'mine', train: 90 examples asked for, there are 4;")
+    assert last.endswith("give 4 to be taught and 4 to be tested, 'test_share' another division")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"groups": ["faith", "area"]}, "as in 'groups: {sex: sex}'"),
+        ({"groups": "prompt"}, "as in 'groups: {prompt: prompt}'"),
+        ({"choices": "yes|no", "gold": "gold"}, "'choices: [bad, good]'"),
+    ],
+)
+def test_what_columns_lack_is_told_with_what_to_write(tmp_path: Path, columns: dict[str, Any], told: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=re.escape(told)):
+        load(jsonl(tmp_path, [row(k) for k in range(8)]), columns=columns)
 
 
 def test_equal_questions_without_ids_of_other_groups_are_items_of_one_cluster(tmp_path: Path) -> None:
