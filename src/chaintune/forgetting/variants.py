@@ -32,9 +32,15 @@ def variant_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> l
     rows: list[ResultRow] = []
     for first in (one for one in tuned if one.variant == variants[0]):
         beside = [replace(first, variant=variant) for variant in variants[1:]]
-        beside = [other for other in beside if other in known]
+        beside = [other for other in beside if other in known and not _are_one(runs, first, other)]
         rows += _of_chain(runs, first, beside, replace(options, pairs=max(1, len(beside))), reference)
     return rows
+
+
+def _are_one(runs: Runs, first: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two names lead to the same weights, as where what is varied is that of a later stage."""
+    keys = [{seed: key for (at, seed), key in runs.keys.items() if at == one and key} for one in (first, other)]
+    return bool(keys[0]) and keys[0] == keys[1]
 
 
 def _of_chain(

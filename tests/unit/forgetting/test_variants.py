@@ -78,6 +78,8 @@ def test_a_variant_that_is_as_the_first_differs_in_nothing() -> None:
     twin: Settings = (("method", "full"), ("learning_rate", "0.0002"))
     given = checkpoints([FULL])
     twins = [replace(one, checkpoint=replace(one.checkpoint, variant=twin)) for one in given if one.checkpoint.chain]
+    assert not variant_rows(Runs.of([*given, *twins]), OPTIONS, "trained"), "one checkpoint under two names"
+    twins = [replace(one, checkpoint=replace(one.checkpoint, key=f"twin {place}")) for place, one in enumerate(twins)]
     differences = variant_rows(Runs.of([*given, *twins]), OPTIONS, "trained")
     assert len(differences) > 10
     assert all(row.estimate.value == 0 and not row.estimate.is_shown(0.95) for row in differences)
