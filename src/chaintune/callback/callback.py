@@ -28,10 +28,11 @@ from chaintune.logs.options import CompareOptions, names_of
 from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
+from chaintune.records.audit import UNUSED, template_unused
 from chaintune.records.crossing import parts_of
 from chaintune.study.suite import TASK_FILES
 from chaintune.study.task_spec import tasks_from_options
-from chaintune.tasks.chat import RUN_MODES, UNUSED, RunMode, asked, template_unused
+from chaintune.tasks.chat import RUN_MODES, RunMode, asked
 
 _LOG = logging.getLogger(__name__)
 _FOLDER = "forgetting"

@@ -41,6 +41,7 @@ from chaintune.plan.nodes import (
     StageNode,
 )
 from chaintune.records import Example, Measurement, Task
+from chaintune.records.audit import RENDERED
 from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.records.parity import PARITY
 from chaintune.scoring.backends import AS_USUAL, BACKENDS, Backend, CheckpointFiles, Served, Serving
@@ -53,7 +54,6 @@ from chaintune.scoring.scorers.judgements import judgement
 from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import OpenModel, Verdict
 from chaintune.study.serve import SERVED_BY
-from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import tune

@@ -22,10 +22,10 @@ from chaintune.models.encoding import (
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
+from chaintune.records.audit import UNUSED, template_unused
 from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measures_of
 from chaintune.scoring.trees import distinct_tokens
-from chaintune.tasks.chat import UNUSED, template_unused
 from chaintune.tasks.left_out import note_left_out
 from chaintune.tuning.objectives import Tokenized, objective_of, targets_of, with_objective
 from chaintune.tuning.tokenized import count_tokens, longest_tokens

@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 
 from chaintune.errors import number_of
 from chaintune.logs.log import Log
-from chaintune.records.audit import served_caution
+from chaintune.records.audit import UNUSED, served_caution, template_unused
 from chaintune.records.parity import PARITY, Parity
-from chaintune.tasks.chat import UNUSED, template_unused
 
 # `Age/12/3`, `q1#2` or `doc-7_b`: a beginning, a separator, and a number or letter of a variant.
 _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")

@@ -9,8 +9,8 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.records import SCORES_SCHEMA, Scores
+from chaintune.records.audit import RENDERED
 from chaintune.records.generation import GENERATION
-from chaintune.tasks.chat import RENDERED
 
 
 def recognises(path: Path) -> bool:

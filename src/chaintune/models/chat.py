@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError, nearest
 from chaintune.models.token_tree import common_beginning
+from chaintune.records.audit import RENDERED, UNUSED
 from chaintune.records.examples import Chat, Choices, Example, Message, canonical_digest
 from chaintune.records.task import Task
-from chaintune.tasks.chat import RENDERED, UNUSED
 
 Tokens = tuple[int, ...]
 # Templates that write the day of today would ask something else tomorrow; Llama's writes this day where it knows none.

@@ -1,6 +1,6 @@
 """Models scored on the same examples and compared, task by task."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ from chaintune.shown import Shown
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+# What the provenance of scores says of them as `chat`, where the examples were turns, or could have been.
+RENDERED, UNUSED = "on", "unused"
 
 
 class Compared(Shown):
@@ -55,6 +58,21 @@ class Audit(Compared):
     gate: Gate | None
     before: Mapping[str, Scores]
     after: Mapping[str, Scores]
+
+
+def template_unused(tasks: Sequence[str], models: Sequence[str] = ()) -> str:
+    """The sentence that a model with a chat template was asked without it, and what to write.
+
+    Args:
+        tasks: that were asked so.
+        models: their names; none is the model at hand.
+    """
+    named = f"{', '.join(models)} {'has' if len(models) == 1 else 'have'}" if models else "the model has"
+    return (
+        f"{named} a chat template, and {', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'} asked as plain text; "
+        "--chat on ('chat: on' in a study, chat='on' in Python) asks as a chat model is served, --chat both both ways, "
+        "--chat off is silent"
+    )
 
 
 def served_caution(asked: Collection[str], judges: Collection[str] = ()) -> str:

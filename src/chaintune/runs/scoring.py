@@ -24,7 +24,7 @@ from chaintune.plan.judging import last
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, KlNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Measurement, Scores, Task
-from chaintune.records.audit import served_caution
+from chaintune.records.audit import RENDERED, served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, Serving, backend_of
 from chaintune.scoring.backends.backend import Ability
@@ -34,7 +34,6 @@ from chaintune.scoring.reading import check_measurable, deciding_measure, metric
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 from chaintune.study.serve import Serve, ServeArgument, read_serve
-from chaintune.tasks.chat import RENDERED
 
 _LOG = logging.getLogger(__name__)
 

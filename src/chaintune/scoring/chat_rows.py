@@ -7,10 +7,10 @@ from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.records import Example, Scores, Task
+from chaintune.records.audit import RENDERED
 from chaintune.records.examples import Text
 from chaintune.scoring.scorers.metric import configured, scorer_of
 from chaintune.scoring.texts import TEXTS
-from chaintune.tasks.chat import RENDERED
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ MODES: tuple[ChatMode, ...] = ("auto", "on", "off")
 # How a whole run asks: each task one way, or both ways.
 RunMode = Literal["auto", "on", "off", "both"]
 RUN_MODES: tuple[RunMode, ...] = (*MODES, "both")
-# What the provenance of scores says of them as `chat`, where the examples were turns, or could have been.
-RENDERED, UNUSED = "on", "unused"
 _SYSTEM, _USER = "system", "user"
 # What a tokenizer may call one of its templates; files end in something.
 _TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -158,21 +156,6 @@ def _in_chat(task: Task, mode: ChatMode, named: ChatMode, **how: Any) -> Task:
 def _other_way(asked: Task, task: Task, suffix: str) -> Task:
     """A task of the same examples under a name of its own, of which nothing is taught."""
     return replace(asked, name=f"{task.name}-{suffix}", train=(), other_way_of=task.name)
-
-
-def template_unused(tasks: Sequence[str], models: Sequence[str] = ()) -> str:
-    """The sentence that a model with a chat template was asked without it, and what to write.
-
-    Args:
-        tasks: that were asked so.
-        models: their names; none is the model at hand.
-    """
-    named = f"{', '.join(models)} {'has' if len(models) == 1 else 'have'}" if models else "the model has"
-    return (
-        f"{named} a chat template, and {', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'} asked as plain text; "
-        "--chat on ('chat: on' in a study, chat='on' in Python) asks as a chat model is served, --chat both both ways, "
-        "--chat off is silent"
-    )
 
 
 def own_system(examples: Sequence[Example]) -> int:
