@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import CompareFlags, write_text
+from chaintune.cli.comparison import CompareFlags, spare_pandas, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, DataError, nearest
@@ -65,6 +65,7 @@ def card(
     With --into the section replaces that of an earlier time, and the rest of the file stays as it is. Nothing is sent
     anywhere.
     """
+    spare_pandas()
     from chaintune.report.card import FORGETTING
     from chaintune.report.model_index import model_index
     from chaintune.report.readme import merged

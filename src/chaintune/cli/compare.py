@@ -15,6 +15,7 @@ from chaintune.cli.comparison import (
     check_several,
     report_comparisons,
     simulating,
+    spare_pandas,
     write_text,
 )
 from chaintune.cli.expand import expand_dataclasses
@@ -87,12 +88,13 @@ def compare(
     over all these pairs. With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3
     when the data do not tell or something required is missing.
     """
+    check_several(checkpoints)
+    policy = output.read_policy()
+    spare_pandas()
     from chaintune.files.names import told_apart
     from chaintune.logs.compare import compare_pairs
     from chaintune.logs.sides import read_series, read_sides
 
-    check_several(checkpoints)
-    policy = output.read_policy()
     options = compare_flags.options(read_flags.options(), policy=policy)
     if len(checkpoints) == 2:
         pairs = [read_sides(checkpoints[0], checkpoints[1], options)]

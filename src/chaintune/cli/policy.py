@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chaintune.cli.compare import ReadFlags
-from chaintune.cli.comparison import CompareFlags
+from chaintune.cli.comparison import CompareFlags, spare_pandas
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
@@ -47,6 +47,7 @@ def init(
     if path.exists():
         raise ConfigError(f"{path}: there is a file already; name another one, or remove it")
     if scores:
+        spare_pandas()
         from chaintune.gate.proposal import proposed_policy
 
         flags = CompareFlags(by=by, metric=metric, on_missing="intersect")
