@@ -190,17 +190,17 @@ def chosen_checkpoint(
     left = [one for one in known if one.chain == label]
     if not left:
         raise ConfigError(f"checkpoint '{chain}': {nearest(label, [one.chain for one in known])}")
+    several = []
     for what, named in (("base", base), ("variant", variant), ("seed", None if seed is None else str(seed))):
         keys: dict[str, set[str]] = {}
         for one in left:
             keys.setdefault(getattr(one, what), set()).add(one.key)
         meant = list(keys) if named is None else [_meant(chain, what, named, list(keys))]
         if len({frozenset(keys[name]) for name in meant}) > 1:
-            raise ConfigError(
-                f"checkpoint '{chain}': there are several; name one by its {what} (--{what}, in Python {what}=): "
-                f"{'; '.join(meant)}"
-            )
+            several.append(f"its {what} (--{what}, in Python {what}=): {'; '.join(meant)}")
         left = [one for one in left if getattr(one, what) == meant[0]]
+    if several:
+        raise ConfigError(f"checkpoint '{chain}': there are several; name one by {', and by '.join(several)}")
     return left[0]
 
 

@@ -95,6 +95,7 @@ class Shown(Printed):
                 `.md` for the text alone.
 
         Raises:
+            ConfigError: a file of another kind.
             StoreError: it cannot be written.
         """
         return self.present().write(Path(path))

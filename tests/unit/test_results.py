@@ -87,6 +87,7 @@ def test_figures_by_name(results: chaintune.StudyResults, tmp_path: Path) -> Non
     figure = results.figure("forgetting-s")
     assert figure.name == "forgetting-s"
     assert figure.caption
+    assert repr(figure) == "DrawnFigure('forgetting-s'; a notebook draws it, save writes it as .svg or .png)"
     assert results.figure("mad").name == "made"
     assert figure._repr_svg_() == "<svg></svg>"
     assert figure.save(tmp_path / "one.svg").read_text() == "<svg></svg>"
@@ -105,6 +106,8 @@ def test_a_report_as_a_folder_and_as_a_file(results: chaintune.StudyResults, tmp
     assert sorted(path.name for path in page.parent.iterdir()) == ["figures", "report.html", "report.md"]
     assert results.report(tmp_path / "one.html").read_bytes() == page.read_bytes()
     assert results.report(tmp_path / "one.md").read_text() == (tmp_path / "out" / "report.md").read_text()
+    with pytest.raises(ConfigError, match=r"one.pdf: a report is a folder, or a file that ends in .html or .md"):
+        results.report(tmp_path / "one.pdf")
 
 
 def test_a_checkpoint_by_its_chain(results: chaintune.StudyResults, run: Path) -> None:
@@ -138,6 +141,9 @@ def test_names_that_lead_to_the_same_weights_are_no_ambiguity() -> None:
         chosen_checkpoint(shared, "s")
     apart = [one("lora lr=1e-3", "0", "a"), one("full", "0", "b"), one("full", "0", "c", base="other")]
     assert chosen_checkpoint(apart, "s", base="m", variant="lora").key == "a"
+    crossed = [one(variant, seed, variant + seed) for variant in ("full", "lora") for seed in "01"]
+    with pytest.raises(ConfigError, match=r"by its variant \(.*\): full; lora, and by its seed \(.*\): 0; 1$"):
+        chosen_checkpoint(crossed, "s")
     assert chosen_checkpoint(apart, "s", base="oth").key == "c"
     with pytest.raises(ConfigError, match="name one by its base"):
         chosen_checkpoint(apart, "s")

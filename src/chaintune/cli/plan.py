@@ -242,7 +242,7 @@ def _origin(ahead: "Forecast") -> str:
         return ""
     if 0 < ahead.measured_share < 1:
         return f" ({ahead.measured_share:.0%} of it {measured}, the rest {_GUESSED})"
-    return f" ({measured if ahead.measured_share else _GUESSED})"
+    return f" ({measured if ahead.measured_share else f'{_GUESSED}; loading and saving come on top'})"
 
 
 def _cluster_line(makespan: "Makespan", origin: str, *, keep: str) -> str:

@@ -139,7 +139,8 @@ def _words_of(text: str) -> tuple[Mapping[str, float], str]:
         if match is None or not name or name in words:
             other = _OTHER_NAME.match(text[place:].strip())
             known = f"of GPUs known by name {nearest(other[1].lower(), GPUS, limit=20)}; " if other else ""
-            raise ConfigError(f"--cluster: cannot read {text[place:].strip()!r} of {text!r}; {known}{_WORDS}")
+            of = f" of {text!r}" if text[:place].strip() else ""
+            raise ConfigError(f"--cluster: cannot read {text[place:].strip()!r}{of}; {known}{_WORDS}")
         words[name] = float(match["number"]) * (_SIZES | _FLOPS).get(word.upper(), 1.0)
         gpu = singular if singular in GPUS else gpu
         place, last = match.end(), name if " of " not in name else last

@@ -35,6 +35,7 @@ _PROMPTS = 500
 # Begins what is no field of a sample, as no name of one does.
 _DIGEST = "\0"
 _NAMED = 5
+_MOST_OF_AN_ERROR = 200
 # What Inspect writes beside the logs of a folder.
 _MANIFESTS = {"logs.json", "eval-set.json"}
 # How a text of the metadata ends that a summary shortened, and what it leaves in the place of a large value.
@@ -89,7 +90,8 @@ def _read_file(path: Path, options: ReadOptions) -> Log | None:
     if not any(map(scores_by_scorer, summaries)):
         whole = "score it by 'inspect score'" if summaries else "run it without --no-log-samples"
         why = "; ".join(_doubts(log, summaries)) or whole
-        raise DataError(f"{path}: {'no sample was scored' if summaries else 'holds no samples'}; {why}")
+        cause = f"; its error: {log.error.message.partition(chr(10))[0][:_MOST_OF_AN_ERROR]}" if log.error else ""
+        raise DataError(f"{path}: {'no sample was scored' if summaries else 'holds no samples'}; {why}{cause}")
     return _log_of(log, summaries, prompts, options, str(path))
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.errors import number_of
@@ -34,6 +34,13 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     first: bool = False
+
+    def without_empty(self, names: Container[str]) -> "Table":
+        """The table without those of some columns that are empty throughout."""
+        columns = [(name, [row[place] for row in self.rows]) for place, name in enumerate(self.header)]
+        kept = [place for place, (name, cells) in enumerate(columns) if name not in names or any(cells)]
+        header, *rows = (tuple(line[place] for place in kept) for line in (self.header, *self.rows))
+        return replace(self, header=header, rows=tuple(rows))
 
 
 def side_by_side(tables: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:

@@ -143,7 +143,7 @@ def _budget(judgement: Judgement) -> str:
 
 def _in_words(judgement: Judgement) -> str:
     """The budget with its unit."""
-    return _budget(judgement) if judgement.relative else changes_in(judgement.unit).size(judgement.budget, decimals=0)
+    return _budget(judgement) if judgement.relative else changes_in(judgement.unit).exact(judgement.budget)
 
 
 def _value(judgement: Judgement) -> str:

@@ -11,8 +11,9 @@ from chaintune.records.scales import changes_in, rounded_up
 from chaintune.stats.power import POWER
 
 MOST_NAMED = 5
-# Rows on a gap of 10 points, which most people would want to see.
 ALIKE = "changed alike, which does not tell how small a change could be shown"
+# Rows on a gap of 10 points, which most people would want to see.
+_GAP = 0.1
 PROSPECTS = ("power_10", "examples_needed", "clusters_needed")
 
 
@@ -130,7 +131,9 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
     if not is_share(unit) or math.isnan(often):
         return f"{typical}, {four_in_five.replace('one', 'a gap', 1)}{but}"
     text = f"{typical}, a gap of 10 points is shown in {round(100 * often)} of 100 such comparisons"
-    text += f", and {four_in_five.replace(' such comparisons', '')}"
+    shown = four_in_five.replace(" such comparisons", "")
     if often < POWER and not math.isnan(examples + needed):
-        text += f", or one of 10 with about {rounded_up(examples):,} examples in {rounded_up(needed):,} clusters"
-    return text + but
+        more = f"with about {rounded_up(examples):,} examples in {rounded_up(needed):,} clusters"
+        at_ten = scale.size(limit, decimals=0) == scale.size(_GAP, decimals=0)
+        shown = f"in four of five {more}" if at_ten else f"{shown}, or one of 10 {more}"
+    return f"{text}, and {shown}{but}"

@@ -75,7 +75,8 @@ def _table(title: str, first: str, rows: Sequence[tuple[str, ResultRow]], notes:
     what = "Share of right answers" if shares else "Mean score, a share of right answers where nothing else is named"
     note = " ".join([f"{what}, with its 95 % interval.", *notes])
     header = (first, "n", "clusters", name, *ANSWERS_HEADER)
-    return Table(title or name.capitalize(), note, header, tuple((called, *_cells(row)) for called, row in rows))
+    lines = tuple((called, *_cells(row)) for called, row in rows)
+    return Table(title or name.capitalize(), note, header, lines).without_empty(ANSWERS_HEADER)
 
 
 def _cells(row: ResultRow) -> tuple[str, ...]:

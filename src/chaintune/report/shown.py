@@ -27,11 +27,16 @@ from chaintune.results import Mitigations, StudyResults
 _MOST_TEXTS, _MOST_TABLES, _WIDTH = 6, 4, 110
 _MORE = "to_polars() has every number, figures() the figures, report(FOLDER) writes the whole report"
 _FORMATS = (".svg", ".png")
+# Whoever asks for one of these wants a file, where any other name would be that of a folder.
+_OTHER_KINDS = (*_FORMATS, ".pdf", ".htm", ".txt", ".docx", ".json")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnFigure(Figure):
     """A figure that a notebook draws, and that can be saved."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}; a notebook draws it, save writes it as {' or '.join(_FORMATS)})"
 
     def _repr_svg_(self) -> str:
         from chaintune.report.figures.saving import svg  # starts a JavaScript engine
@@ -115,8 +120,11 @@ class Presented:
         """Write the report into a folder, or its page or text alone as a file; where the page is.
 
         Raises:
+            ConfigError: a file of another kind.
             StoreError: it cannot be written.
         """
+        if path.suffix in _OTHER_KINDS:
+            raise ConfigError(f"{path}: a report is a folder, or a file that ends in .html or .md; name such a one")
         assert self.results is not None  # noqa: S101 - only what is `Shown` asks
         if path.suffix == ".md":
             text = markdown(self.results)

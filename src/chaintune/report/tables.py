@@ -282,7 +282,7 @@ def _answers(rows: Sequence[ResultRow]) -> Table:
             )
             for row in whole
         ),
-    )
+    ).without_empty(ANSWERS_HEADER)
 
 
 def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
@@ -422,7 +422,7 @@ def _group_table(
             _group_line(row, bias[row.group], _scores(levels.get(row.group, ()), known), best[row.group] * pooled)
             for row in shown
         ),
-    )  # fmt: skip
+    ).without_empty(ANSWERS_HEADER)  # fmt: skip
 
 
 def _best(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str]:

@@ -44,7 +44,7 @@ def test_a_gpu_has_its_name_its_memory_and_its_rate() -> None:
     measured = read_cluster("8 gpu 80GB 400TFLOPS")
     assert (measured.gpu_bytes, *measured.operations("bf16")) == (80e9, 400e12, "the rate that --cluster names")
     assert math.isnan(read_cluster("8 gpu 80GB").operations("bf16")[0])
-    with pytest.raises(ConfigError, match=r"cannot read '8 h10' .* did you mean 'h100'\? Valid: .*rtx4090"):
+    with pytest.raises(ConfigError, match=r"cannot read '8 h10'; .* did you mean 'h100'\? Valid: .*rtx4090"):
         read_cluster("8 h10")
 
 

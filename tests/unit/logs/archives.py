@@ -32,7 +32,7 @@ def log(samples: Sequence[Any], **changes: Any) -> dict[str, Any]:
     """A whole log; `changes` are parts of its `eval` but for those of the log itself."""
     outer = {
         name: changes.pop(name)
-        for name in ("status", "invalidated", "reductions", "plan", "results")
+        for name in ("status", "invalidated", "reductions", "plan", "results", "error")
         if name in changes
     }
     spec = {

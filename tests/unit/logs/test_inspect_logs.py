@@ -271,6 +271,11 @@ def test_a_log_without_samples_or_scores_says_why(tmp_path: Path) -> None:
             "holds no samples; the run ended in 'error', 0 of 9 samples",
         ),
         (bare, {}, "no sample was scored; score it by 'inspect score'"),
+        (
+            bare,
+            {"status": "error", "error": {"message": "NoToken('x')\nat", "traceback": "", "traceback_ansi": ""}},
+            r"the run ended in 'error', 3 samples; its error: NoToken\('x'\)$",
+        ),
         (bare, {"status": "cancelled"}, "no sample was scored; the run ended in 'cancelled', 3 samples"),
     ):
         path = archives.write(tmp_path / "l.json", archives.log(samples, **changes))

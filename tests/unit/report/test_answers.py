@@ -118,6 +118,13 @@ def test_tables_of_a_comparison_have_chance_and_what_was_answered() -> None:
     )
 
 
+def test_columns_that_hold_nothing_are_left_out_of_some() -> None:
+    table = Table("t", "", ("task", "commonest gold", "p"), (("a", "", ""), ("b", "", ""))).without_empty(
+        ["commonest gold"]
+    )
+    assert (table.header, table.rows) == (("task", "p"), (("a", ""), ("b", "")))
+
+
 def test_words_of_a_comparison_say_rote_answers_chance_and_why_there_is_no_verdict() -> None:
     text = summary(Results.of([compared()]))
     assert "No loss can be shown: before scores 50.0 %" in text

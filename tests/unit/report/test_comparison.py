@@ -263,6 +263,11 @@ def test_what_was_left_out_whole_is_named() -> None:
     assert "t14, and 2 more; the JSON format has all." in result_tables(Results.of([many]))[0].note
 
 
+def test_a_budget_is_named_with_all_its_digits() -> None:
+    told = judgement("inconclusive", budget=0.025, least_budget=0.04, examples=100, examples_needed=300)
+    assert "at most 2.5 points: to pass" in gate_sentence(Gate("p", (told,)))
+
+
 def test_a_gate_without_a_blocking_budget_says_whether_another_is_exceeded() -> None:
     told = Gate("p", (judgement("fail", "warn"), judgement("pass", "warn"), judgement("missing", "note")))
     assert gate_sentence(told) == "PASS: no budget is blocking; of 3 that do not block, 1 exceeded."

@@ -83,6 +83,10 @@ def test_says_how_often_a_gap_of_10_points_is_shown_and_what_it_takes() -> None:
     assert "14 points, or one of 10 with about 1,300 examples in 250 clusters." in text
     power[0] = row("power_10", 0.93, dimension="faith", group="c")
     assert "93 of 100 such comparisons, and four in five show one of 14 points." in summary([LOST, *GROUPS, *power])
+    limit = row("detectable_biased_forgetting", 0.104, dimension="faith", group="c")
+    power[0] = row("power_10", 0.77, dimension="faith", group="c")
+    text = summary([LOST, *GROUPS[:-1], limit, *power])
+    assert "such comparisons, and in four of five with about 1,300 examples in 250 clusters." in text
 
 
 def test_groups_that_were_picked_have_their_best_estimate() -> None:
