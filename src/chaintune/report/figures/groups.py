@@ -25,7 +25,7 @@ VERDICTS = (
     Kind("inconclusive", 7, RING),
 )
 _MORE, _LESS, _NOT_SHOWN = "lost more, shown", "lost less, shown", "no difference shown"
-_DIFFERENCES = (Kind(_LESS, 0, "triangle-up"), Kind(_MORE, 1, "triangle-down"), Kind(_NOT_SHOWN, 7, RING))
+DIFFERENCES = (Kind(_LESS, 0, "triangle-up"), Kind(_MORE, 1, "triangle-down"), Kind(_NOT_SHOWN, 7, RING))
 
 
 def forgetting_figure(results: GroupResults) -> Figure | None:
@@ -60,8 +60,10 @@ def bias_figure(results: GroupResults) -> Figure | None:
     if all(math.isnan(one.biased.value) for one in results.members):
         return None
     shown = _sorted(_in_view(results, results.members), biased=True)
-    lines = [Line(one.group, one.biased, _difference(one, results), counts(one.biased)) for one in shown]
-    forest = Forest(f"{results.scale.unit} more than {results.reference}", results.scale, _DIFFERENCES, "n · clusters")
+    lines = [
+        Line(one.group, one.biased, difference_kind(one.biased, results.level), counts(one.biased)) for one in shown
+    ]
+    forest = Forest(f"{results.scale.unit} more than {results.reference}", results.scale, DIFFERENCES, "n · clusters")
     title = f"Biased forgetting of {results.where}"
     groups = {one.group: one.biased for one in results.members}
     limits = {one.group: one.detectable_biased for one in results.members}
@@ -101,10 +103,11 @@ def _sorted(members: Sequence[GroupResult], *, biased: bool) -> list[GroupResult
     return sorted(members, key=rank)
 
 
-def _difference(member: GroupResult, results: GroupResults) -> str:
-    if not member.biased.is_shown(results.level):
+def difference_kind(estimate: Estimate, level: float) -> str:
+    """Name of the kind of a difference of forgetting: whether more or less was lost, or neither is shown."""
+    if not estimate.is_shown(level):
         return _NOT_SHOWN
-    return _MORE if member.biased.value > 0 else _LESS
+    return _MORE if estimate.value > 0 else _LESS
 
 
 def _by_verdict(results: GroupResults) -> str:

@@ -25,8 +25,8 @@ from chaintune.report.figures.charts import (
     looks_by,
     of_each_unit,
 )
-from chaintune.report.figures.forest import RING, Forest, Kind, Line
-from chaintune.report.figures.groups import counts
+from chaintune.report.figures.forest import Forest, Line
+from chaintune.report.figures.groups import DIFFERENCES, counts, difference_kind
 from chaintune.report.labels import one_line, slug
 from chaintune.report.results import Results
 from chaintune.report.variants import against_first, against_first_sentences, corrections
@@ -36,8 +36,6 @@ _HEIGHT = 280
 _LABEL = 44
 # Of one variant: what it forgot, and what it scores on the task that was taught last.
 Point = tuple[ResultRow, ResultRow]
-_MORE, _LESS, _NOT_SHOWN = "more, shown", "less, shown", "no difference shown"
-_KINDS = (Kind(_LESS, 0, "triangle-up"), Kind(_MORE, 1, "triangle-down"), Kind(_NOT_SHOWN, 7, RING))
 
 
 def variant_figures(results: Results) -> Iterator[Figure]:
@@ -63,7 +61,7 @@ def _differences(rows: Sequence[ResultRow], results: Results, tag: str) -> Figur
         Line(
             f"{row.task}: {joint_name(row)}" if row.dimension else row.task,
             row.estimate,
-            _kind(row, level),
+            difference_kind(row.estimate, level),
             counts(row.estimate),
             below=", ".join([*(getattr(row, name) for name in several), row.variant]),
         )
@@ -76,7 +74,7 @@ def _differences(rows: Sequence[ResultRow], results: Results, tag: str) -> Figur
     groups = ["Rows of a group are of its biased forgetting."] if any(row.dimension for row in rows) else []
     left = len(lines) - _MOST_ROWS
     more = [f"{left} more rows are in the table."] if left > 0 else []
-    forest = Forest(f"{scale.unit} more than the first variant", scale, _KINDS, "n · clusters")
+    forest = Forest(f"{scale.unit} more than the first variant", scale, DIFFERENCES, "n · clusters")
     return Figure(
         name=slug("variants-against-the-first", tag),
         section="variants",
@@ -97,12 +95,6 @@ def _differences(rows: Sequence[ResultRow], results: Results, tag: str) -> Figur
 
 def _group(row: ResultRow) -> str:
     return f"{row.dimension}: {joint_name(row)}" if row.dimension else ""
-
-
-def _kind(row: ResultRow, level: float) -> str:
-    if not row.estimate.is_shown(level):
-        return _NOT_SHOWN
-    return _MORE if row.estimate.value > 0 else _LESS
 
 
 def _at_gain(plain: Sequence[ResultRow]) -> Iterator[Figure]:
