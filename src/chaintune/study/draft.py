@@ -270,13 +270,18 @@ def _loaded(name: str, data: Path, columns: Mapping[str, Any]) -> tuple[Task, st
 
 
 def _sizes(task: Task) -> dict[str, int | str]:
-    """Sizes that a first run can afford; of the test split even over the groups where these are large enough."""
-    taught = min(len(task.train), _MOST_TAUGHT)
+    """Sizes that a first run can afford; no number where it is all, as a cluster named later divides the rows anew.
+
+    Of a part of the test split even over the groups, where these are large enough.
+    """
+    taught: int | str = "all" if len(task.train) <= _MOST_TAUGHT else _MOST_TAUGHT
+    if len(task.test) <= _MOST_TESTED:
+        return {"train": taught, "test": "all"}
     for dimension in task.dimensions:
         counts = Counter(name for example in task.test for name in example.groups.get(dimension, ()))
         if counts and (least := min(counts.values())) >= _ROWS_A_GROUP:
             return {"train": taught, "test": f"{min(least, _TESTED_OF_A_GROUP)} per {dimension}"}
-    return {"train": taught, "test": min(len(task.test), _MOST_TESTED)}
+    return {"train": taught, "test": _MOST_TESTED}
 
 
 def _in_words(columns: Mapping[str, Any]) -> str:

@@ -99,8 +99,11 @@ def test_parquet_and_csv_are_read_as_json_lines_are(tmp_path: Path) -> None:
 def test_sizes_are_what_there_is_and_even_over_groups(tmp_path: Path) -> None:
     drafted = draft_study(write(tmp_path / "mine.jsonl", CHOICES), shown="mine.jsonl", base="tiny")
     own = yaml.safe_load(drafted.text)["tasks"]["mine"]
-    assert (own["train"], own["test"]) == (30, "15 per faith")
+    assert (own["train"], own["test"]) == ("all", "all")
     assert "30 examples could be taught and 30 tested" in drafted.findings
+    many = draft_study(write(tmp_path / "many.jsonl", CHOICES, 900), shown="many.jsonl", base="tiny")
+    own = yaml.safe_load(many.text)["tasks"]["many"]
+    assert (own["train"], own["test"]) == (400, "40 per faith")
 
 
 def test_a_column_of_sentences_and_labels_of_one_character_are_a_question(tmp_path: Path) -> None:
