@@ -246,9 +246,14 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
     unknown, unnamed_too = [""] * len(perplexities), [""] * (len(names) - 1)
     beside = [f"{_PERPLEXITY}, is of the mean over answers."] if perplexities else []
-    notes = dict.fromkeys(
-        text for row in whole if row.deciding for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
-    )
+    alike: dict[tuple[str, str], dict[str, None]] = {}
+    for row in whole:
+        for text in remarks("", row.answers) if row.deciding else ():
+            alike.setdefault((row.task, text), {})[checkpoint(row, whole)] = None
+    notes = [
+        f"{'Each of ' if len(several) > 1 else ''}{'; '.join(several)} ({task}){text}"
+        for (task, text), several in alike.items()
+    ]
     return Table(
         "Accuracy" if shares else "Scores",
         " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *beside, *notes]),

@@ -97,6 +97,12 @@ def test_what_the_reason_says_of_all_seeds_is_not_said_again_of_one() -> None:
     assert "s>c answers 'choice 1' to 160 of 160 (gold: 50 %)." in text
 
 
+def test_checkpoints_that_answer_alike_are_named_in_one_sentence(rows: list[ResultRow]) -> None:
+    note = titled(result_tables(Results("t", rows, 0.95)), "Accuracy").note
+    assert f"Each of base; s>c (s) {ROTE}." in note
+    assert note.count("(c) answers 'choice 1'") == 1
+
+
 def titled(tables: Sequence[Table], title: str) -> Table:
     return next(table for table in tables if table.title.startswith(title))
 
