@@ -11,7 +11,7 @@ import yaml
 
 from chaintune import tasks
 from chaintune.errors import DataError, number_of, visible
-from chaintune.files.cells import plain_text
+from chaintune.files.cells import group_names, plain_text
 from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row
 from chaintune.records import Task
@@ -236,7 +236,16 @@ def _groups(free: Mapping[str, Sequence[str]]) -> dict[str, int]:
         if 2 <= len(count) <= _MOST_GROUPS
         and count.total() >= _ROWS_A_GROUP * len(count)
         and max(map(len, count)) <= _MOST_LETTERS
+        and all(map(_is_read, count))
     }
+
+
+def _is_read(text: str) -> bool:
+    """Whether a cell can be read as one that names groups, which a list that is cut off cannot."""
+    try:
+        return bool(group_names(text, "", untyped=True))
+    except DataError:
+        return False
 
 
 def _is_number(text: str) -> bool:

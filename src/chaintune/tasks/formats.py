@@ -1,6 +1,6 @@
 """The forms in which rows of data are read: as the user names columns, else as people usually call them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str, *, g
     if len(kept) == 1:
         return kept[0]
     if kept:
-        both = " and as ".join(f"{one.name} ({_listed(one.columns.values())})" for one in kept[:2])
+        both = " and as ".join(f"{one.name} ({', '.join(one.columns.values())})" for one in kept[:2])
         ways = " or ".join(f"'columns: {{{_written(one)}}}'" for one in kept[:2])
         raise DataError(f"{where}: its rows can be read as {both}; say which by {ways}")
     raise DataError(f"{where}: {_nothing(named, there)}{f'; {_PROMPTS_ALONE}' if prompts else ''}")
@@ -144,10 +144,10 @@ def _nothing(named: Mapping[str, Any], there: Sequence[str]) -> str:
     likely = [one for one in FORMATS if set(named) <= set(one.keys)]
     missing = {one.name: _missing(one.columns, there, besides=named) for one in likely}
     closest = min(likely, key=lambda one: len(missing[one.name]) / len(one.columns), default=None)
-    listed = _listed(f"'{column}'" for column in there[:_SHOWN])
+    listed = ", ".join(f"'{column}'" for column in there[:_SHOWN])
     if closest and 0 < len(missing[closest.name]) < len(closest.columns):
         lacks = missing[closest.name]
-        quoted = _listed(f"'{column}'" for column in lacks)
+        quoted = ", ".join(f"'{column}'" for column in lacks)
         what = f"no column {quoted} for {closest.name}; {nearest(lacks[0], there)}"
     else:
         what = f"its columns {listed} hold nothing that could be right"
@@ -157,7 +157,3 @@ def _nothing(named: Mapping[str, Any], there: Sequence[str]) -> str:
 def _written(one: Format) -> str:
     decides = [key for key in one.columns if key in _DECIDE]
     return ", ".join(f"{key}: {one.columns[key]}" for key in (one.columns if one.form == "response" else decides))
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)

@@ -153,7 +153,13 @@ def test_the_task_of_a_file_of_any_name_is_read_at_the_sizes_that_stand_there(na
 
 
 def test_columns_of_any_name_make_dimensions_that_can_be_asked_for(tmp_path: Path) -> None:
-    shares = {"b": {"kind": "k{two}"}, "age x faith": "a{two}", "\x1b[31m template": "source {few}", "label": "l{two}"}
+    shares = {
+        "b": {"kind": "k{two}"},
+        "age x faith": "a{two}",
+        "cut": "[k{two}",
+        "\x1b[31m template": "source {few}",
+        "label": "l{two}",
+    }
     row = {"prompt": "Is it {k}?", "response": "It is {k}.", "a": {"kind": "j{two}"}, **shares}
     path = write(tmp_path / "mine.jsonl", row)
     drafted = draft_study(path, shown=str(path), base="tiny")
