@@ -23,6 +23,7 @@ from chaintune.models import Precision
 from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, External, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Curvature, ItemMetric, Limits, Measurement, ResultRow, Scores, Task, variant_label
+from chaintune.records.examples import LABEL
 from chaintune.records.parity import PARITY, Parity
 from chaintune.runs.measured import Measured, MeasuredCheckpoint, ScoreFile, score_names, write
 from chaintune.scoring.reading import metrics_of, read_scores
@@ -190,9 +191,10 @@ def _recipes(study: Study) -> dict[str, Any]:
 
 
 def _task_provenance(task: Task, spec: TaskSpec | None) -> dict[str, Any]:
-    """What is known of a task, with the dimension that its sizes name."""
+    """What is known of a task, with the dimension that its sizes name, else the first one of its own."""
     sizes = [parse_size(size, "") for size in (spec.test, spec.train)] if spec else []
-    by = next((size.dimension for size in sizes if size and size.dimension), "")
+    named = [size.dimension for size in sizes if size and size.dimension]
+    by = next(iter([*named, *(one for one in task.dimensions if one != LABEL)]), "")
     return {
         **({"by": by} if by else {}),
         "role": task.role,

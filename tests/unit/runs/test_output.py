@@ -238,6 +238,14 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         write(tmp_path, small(), out="file")
 
 
+def test_the_dimension_shown_first_is_the_one_sizes_name_else_the_first_of_the_task() -> None:
+    task, spec = replace(TASKS["a"], dimensions=("zone", "age")), small().tasks["a"]
+    sized = spec.model_copy(update={"test": "3 per age"})
+    plain = replace(task, dimensions=("label",))
+    shown = [output._task_provenance(*one).get("by") for one in ((task, sized), (task, spec), (plain, None))]
+    assert shown == ["age", "zone", None]
+
+
 def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:
     study = small()
     write(tmp_path, study)
