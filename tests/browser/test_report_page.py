@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chaintune.forgetting import compare
+from chaintune.report.figures import result_figures
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
 from tests import synthetic
@@ -14,6 +15,7 @@ from tests.run_folders import HOSTILE
 
 pytestmark = pytest.mark.browser
 
+FORTY = "people who live in the region named by {}"
 CONTROLS = "a[href], button, select, summary, [tabindex='0']"
 # Visible ones only: what lies in a closed section or is hidden cannot be reached, and need not.
 VISIBLE_CONTROLS = f"""
@@ -28,8 +30,23 @@ MARKS = """
 OVERFLOWING = """
   [...document.querySelectorAll("body *")]
     .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > window.innerWidth + 1)
-    .filter((one) => !one.closest(".scroll, pre"))
+    .filter((one) => !one.closest(".scroll, pre, svg g"))
     .map((one) => one.outerHTML.slice(0, 120))
+"""
+# Words of charts that leave their chart, or lie on each other.
+MISPLACED_WORDS = """
+  [...document.querySelectorAll("[data-figure] svg")].flatMap((svg) => {
+    const frame = svg.getBoundingClientRect();
+    const seen = [...svg.querySelectorAll("text")].filter((one) => one.getAttribute("opacity") !== "0");
+    const words = seen.map((one) => [one.textContent, one.getBoundingClientRect()]);
+    const shown = words.filter(([text, box]) => text.trim() && box.width);
+    const out = shown.filter(([, box]) => box.left < frame.left - 2 || box.right > frame.right + 2);
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5;
+    const hit = shown.flatMap(([text, a], at) =>
+      shown.slice(at + 1).filter(([, b]) => meet(a, b)).map(([other]) => `${text} on ${other}`));
+    return [...out.map(([text]) => `${text} leaves`), ...hit];
+  })
 """
 
 
@@ -220,6 +237,37 @@ def test_nothing_reaches_over_the_edge(open_page: Opener, width: int) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(OVERFLOWING) == []
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of names of 40 characters, 20 groups, and losses from -100 to +100 points."""
+    before, after = (
+        synthetic.scores(
+            [group == gained or (group not in (0, 1) and row % 3 != gained) for row in range(8) for group in range(20)],
+            task=FORTY.format("t"),
+            groups={"kind": [FORTY.format(chr(97 + group)) for _ in range(8) for group in range(20)]},
+            noise=gained,
+        )
+        for gained in (0, 1)
+    )
+    results = Results.of([compare(before, after, by=["kind"], resamples=200)])
+    file = tmp_path_factory.mktemp("wide") / "page.html"
+    file.write_text(render(results_page(results, figures=result_figures(results))), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_names_are_whole_and_apart_and_nothing_leaves_the_page(open_page: Opener, wide: Path, width: int) -> None:
+    page = open_page(file=wide, width=width).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERFLOWING) == []
+    assert page.evaluate(MISPLACED_WORDS) == []
+    for chart in ("forgetting", "biased-forgetting"):
+        words = page.locator(f"[data-figure^={chart}] svg text").all_text_contents()
+        labels = {FORTY.format(chr(97 + group)).replace(" ", "") for group in range(20)}
+        assert labels <= {text.replace(" ", "") for text in words}
+    assert page.locator("[data-figure^=forgetting] svg").get_by_text("…").count() == 0
 
 
 def test_on_paper_the_still_pictures_stand_for_the_charts(open_page: Opener) -> None:

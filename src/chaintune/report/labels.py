@@ -7,8 +7,9 @@ _ELLIPSIS = "…"
 # What could break a line, turn the direction of writing or be no character at all has no place in a label.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]+")
 _JOINTS = re.compile(r"(?<=[ _/>])")
+_PARTS = re.compile(r"(?<=>)|(?<=, )|(?<=: )")
 LONGEST_LINE = 200
-_LINES = 3
+_LAST_LINES, _MOST_LINES = 2, 6
 
 
 def slug(*parts: str) -> str:
@@ -44,23 +45,60 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     return labels
 
 
-def wrapped(names: Iterable[str], most: int) -> dict[str, str]:
-    r"""Each name -> its label in lines below a first one, each begun by a line break; no two alike, no number cut.
+def in_lines(names: Iterable[str], most: int, *, whole: int = 3) -> dict[str, str]:
+    r"""Each name -> its label in lines, no two alike: whole where these are few, else a line for each of its parts.
+
+    Parts are the steps of a chain, and what `, ` and `: ` join. A number is never broken; the last part, such as a
+    variant's name, may take two lines.
 
     Args:
-        names: of variants, with their chains; whole up to three lines.
-        most: characters a line.
+        names: to be shown.
+        most: characters a line; at least 9.
+        whole: lines that a whole name may take.
 
     Example:
-        >>> wrapped(["", "lora lr=1e-3 epochs=2"], 12)
-        {'': '', 'lora lr=1e-3 epochs=2': '\nlora lr=1e-3\nepochs=2'}
+        >>> in_lines(["lora lr=1e-3 epochs=2"], 12)
+        {'lora lr=1e-3 epochs=2': 'lora lr=1e-3\nepochs=2'}
     """
-    labels = shortened(filter(None, names), _LINES * most - _LINES)
-    return {"": ""} | {name: "".join(f"\n{line}" for line in _lines(label, most)) for name, label in labels.items()}
+    texts = {name: one_line(name) or "(no name)" for name in dict.fromkeys(names)}
+    parts = {name: list(filter(None, _PARTS.split(text))) for name, text in texts.items()}
+    short = shortened((_core(part) for own in parts.values() for part in own), most - 1)
+    labels: dict[str, str] = {}
+    for name, text in texts.items():
+        found = lines_of(text, most)
+        found = found if len(found) <= whole else _part_lines(parts[name], short, most)
+        labels[name] = unique("\n".join(found), labels.values())
+    return labels
 
 
-def _lines(text: str, most: int) -> list[str]:
-    """The text in lines, broken behind a blank or a sign that joins words; what has neither is broken anywhere."""
+def wrapped(names: Iterable[str], most: int) -> dict[str, str]:
+    """Each name -> its label as of `in_lines` below a first line; empty of an empty one.
+
+    Args:
+        names: of variants, with their chains.
+        most: characters a line.
+    """
+    return {"": ""} | {name: f"\n{label}" for name, label in in_lines(filter(None, names), most).items()}
+
+
+def _part_lines(parts: Sequence[str], short: Mapping[str, str], most: int) -> list[str]:
+    cut = [short[_core(part)] + part.removeprefix(_core(part)).rstrip() for part in parts]
+    last = lines_of(parts[-1], most)
+    lines = [*cut[:-1], *(last if len(last) == _LAST_LINES else cut[-1:])]
+    return lines if len(lines) <= _MOST_LINES else [*lines[:2], _ELLIPSIS, *lines[-3:]]
+
+
+def _core(part: str) -> str:
+    return part.removesuffix(">").removesuffix(", ").removesuffix(": ") or part
+
+
+def lines_of(text: str, most: int) -> list[str]:
+    """The text in lines, broken behind a blank or a sign that joins words; what has neither is broken anywhere.
+
+    Args:
+        text: of one line.
+        most: characters a line.
+    """
     lines = [""]
     for word in _JOINTS.split(text):
         if len(f"{lines[-1]}{word}".rstrip()) <= most:
@@ -68,22 +106,6 @@ def _lines(text: str, most: int) -> list[str]:
         else:
             lines += [word[start : start + most] for start in range(0, len(word), most)]
     return [line.strip() for line in lines if line.strip()]
-
-
-def shortened_chains(chains: Mapping[str, Sequence[str]], most: int) -> dict[str, str]:
-    """Each chain -> its label; what is too long keeps its end, by which similar names differ.
-
-    Args:
-        chains: label -> steps.
-        most: characters; at least 8.
-    """
-    ends = {
-        chain: chain if len(chain) <= most or not steps else f"{_ELLIPSIS}>{steps[-1]}"
-        for chain, steps in chains.items()
-    }
-    if len(set(ends.values())) < len(ends):
-        return shortened(chains, most)
-    return dict(zip(ends, shortened(ends.values(), most).values(), strict=True))
 
 
 def unique(name: str, taken: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figures
-from chaintune.report.labels import listed, one_line, shortened, shortened_chains, slug, unique
+from chaintune.report.labels import in_lines, listed, one_line, shortened, slug, unique
 from chaintune.report.results import Results
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
@@ -430,17 +430,19 @@ def test_labels_are_short_visible_and_no_two_alike(names: list[str], most: int) 
     assert not {unicodedata.category(sign) for label in labels.values() for sign in label} & {"Cc", "Cs", "Zl", "Zp"}
 
 
-@given(st.lists(st.text(st.sampled_from("ab>@5% "), min_size=1, max_size=40), min_size=1, max_size=12))
-def test_labels_of_chains_are_no_two_alike(chains: list[str]) -> None:
-    labels = shortened_chains({chain: chain.split(">") for chain in chains}, 12)
-    assert len(set(labels.values())) == len(set(chains))
+@given(st.lists(st.text(st.sampled_from("ab>@5%, :_"), min_size=1, max_size=70), min_size=1, max_size=12))
+def test_labels_in_lines_are_no_two_alike_and_fit(names: list[str]) -> None:
+    labels = in_lines(names, 12)
+    assert len(set(labels.values())) == len(set(names))
+    assert all(len(line) <= 16 for label in labels.values() for line in label.split("\n"))
 
 
-def test_a_long_chain_keeps_its_end() -> None:
-    chains = {"bbq>csqa>toxigen>bbq@5%": ["bbq", "csqa", "toxigen", "bbq@5%"], "bbq": ["bbq"]}
-    assert shortened_chains(chains, 14) == {
-        "bbq>csqa>toxigen>bbq@5%": "…>bbq@5%",
-        "bbq": "bbq",
+def test_a_name_is_whole_where_it_has_few_lines_and_else_shows_each_of_its_steps() -> None:
+    one, other = "own_safety_questions_of_forty_characters", "own_capability_set_with_forty_characters"
+    chain = f"{one}>{other}, adapters of rank 64 and a low rate"
+    assert in_lines([one, chain], 22) == {
+        one: "own_safety_questions_\nof_forty_characters",
+        chain: "own_safety_q…aracters>\nown_capabili…aracters,\nadapters of rank 64\nand a low rate",
     }
 
 

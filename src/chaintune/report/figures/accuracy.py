@@ -17,6 +17,7 @@ from chaintune.report.figures.charts import (
     finished,
     first_few,
     hints,
+    kind_labels,
     layered,
     looks_by,
     score_table,
@@ -91,7 +92,7 @@ def _figure(cells: Cells, chains: Sequence[Chain], tag: str, name: str) -> Figur
 
 
 def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str], name: str) -> alt.LayerChart:
-    labels, steps = shortened(tasks, 20), shortened([step for chain in chains for step in chain], _STEP_LABEL)
+    labels, steps = kind_labels(tasks), shortened([step for chain in chains for step in chain], _STEP_LABEL)
     slots = [
         [_slot(number, stage, steps[step] if stage else "base") for stage, step in enumerate(["", *chain])]
         for number, chain in enumerate(chains)

@@ -14,14 +14,16 @@ from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import Scale, levels_in
 from chaintune.report.cells import checkpoint_columns, score_name
-from chaintune.report.labels import one_line, shortened
+from chaintune.report.labels import in_lines, lines_of, one_line
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3
 # What a telephone leaves to a chart.
 NARROW_PIXELS = 350
 _CHARACTER_PIXELS = 6.5
+_LEGEND_LABEL, _AXIS_TITLE = 44, 46
 _AXIS_PIXELS = 45
+LINES = "split(datum.label, '\\n')"
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 3], [3, 1]]
 # Constants, by classes that Altair leaves without types. Its `value` has the whole schema hashed anew at each call.
@@ -56,14 +58,13 @@ def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
     return {"value": scale.factor * estimate.value} | ends | {"is": text, "of": examples + seeds}
 
 
-def kind_labels(kinds: Sequence[str], longest: int) -> dict[str, str]:
-    """Label of each kind; those beyond the signs that there are share one.
+def kind_labels(kinds: Sequence[str]) -> dict[str, str]:
+    """Label of each kind in a legend, in lines; those beyond the signs that there are share one.
 
     Args:
         kinds: each once.
-        longest: characters of a label.
     """
-    labels = shortened(kinds[: len(SHAPES)], longest)
+    labels = in_lines(kinds[: len(SHAPES)], _LEGEND_LABEL)
     return labels | (dict.fromkeys(kinds[len(SHAPES) - 1 :], "others") if len(kinds) > len(SHAPES) else {})
 
 
@@ -151,26 +152,28 @@ def finished(chart: alt.LayerChart | alt.Chart, alternative: str) -> dict[str, A
 
 def axis(title: str, **options: Any) -> alt.Axis:
     """A horizontal axis of numbers that stays readable on a telephone."""
-    return alt.Axis(title=title, tickCount=5, labelOverlap=True, titleLimit=300, **options)
+    return alt.Axis(title=lines_of(title, _AXIS_TITLE), tickCount=5, labelOverlap=True, **options)
 
 
-def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) -> alt.Legend:
+def top_legend(labels: Sequence[str], *, offset: int = 12, strokes: bool = False) -> alt.Legend:
     """A legend above the chart, in as many columns as a telephone has room for."""
     # Columns that follow the width would be laid out after the height is settled, and lose their last row.
-    widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 34
+    lines = "\n".join(labels).split("\n")
+    widest = max(map(len, lines)) * _CHARACTER_PIXELS + 34
     columns = max(1, min(len(labels), int((NARROW_PIXELS - _AXIS_PIXELS) / widest)))
     return alt.Legend(
         title=None,
         orient="top",
         columns=columns,
         offset=offset,
-        labelLimit=NARROW_PIXELS - 50,
+        labelExpr=LINES,
+        labelLimit=NARROW_PIXELS - 40,
         symbolOpacity=1,
-        symbolType="stroke" if lines else alt.Undefined,
-        symbolSize=400 if lines else alt.Undefined,
-        symbolStrokeWidth=2 if lines else 0,
+        symbolType="stroke" if strokes else alt.Undefined,
+        symbolSize=400 if strokes else alt.Undefined,
+        symbolStrokeWidth=2 if strokes else 0,
         values=list(labels),
-        description=f"Legend: {', '.join(labels)}",
+        description=f"Legend: {', '.join(label.replace(chr(10), ' ') for label in labels)}",
     )
 
 
@@ -183,7 +186,7 @@ def looks_by(field: str, labels: Sequence[str], *, shown: Sequence[str] = (), li
         shown: those that occur; all by default.
         lines: the legend shows dashes, for charts without points.
     """
-    legend = top_legend(shown or labels, lines=lines)
+    legend = top_legend(shown or labels, strokes=lines)
     dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
     dash = alt.Scale(domain=labels, range=dashes)
     return {
@@ -237,7 +240,8 @@ def arrows(
             if (value < end if side == "low" else value > end)
         ]
         if outside:
-            align = {"align": "left" if side == "low" else "right"}
+            # Above the interval, which goes on to the end of the axis.
+            align = {"align": "left" if side == "low" else "right", "baseline": "bottom", "dy": -2}
             where: dict[str, Any] = {"baseline": "bottom" if side == "low" else "top"} if upright else align
             words = alt.Chart(inside(outside)).mark_text(style="count", **where)
             layers.append(words.encode(alt.Y("end:Q") if upright else alt.X("end:Q"), text=alt.Text("arrow:N")))

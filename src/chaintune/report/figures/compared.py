@@ -18,9 +18,18 @@ from chaintune.report.figures.charts import (
     of_each_unit,
     top_legend,
 )
-from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
+from chaintune.report.figures.forest import (
+    Forest,
+    Kind,
+    Line,
+    below_pixels,
+    looks_of,
+    names_axis,
+    row_labels,
+    texts_beside,
+)
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.labels import listed, one_line, shortened, slug
+from chaintune.report.labels import listed, one_line, slug
 from chaintune.report.results import Results
 from chaintune.report.words import verdict_sentence
 
@@ -109,7 +118,7 @@ def _verdicts(lines: Sequence[Line]) -> list[str]:
 
 
 def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
-    labels = shortened([one.task for one in comparisons], 22)
+    labels = row_labels([one.task for one in comparisons])
     rows = [
         {"label": labels[one.task], "name": one_line(one.task), "kind": kind, "value": scale.factor * estimate.value}
         | {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
@@ -119,7 +128,7 @@ def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
     ]
     looks, legend = looks_of(_ENDS), top_legend([_BEFORE, _AFTER], offset=26)
     x = alt.X("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=scale.title("score"), tickCount=5))
-    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis())
+    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis([*labels.values()]))
     color = alt.Color("kind:N", scale=looks["colour"], legend=legend)
     base = alt.Chart().encode(y=y)
     offset = alt.YOffset("kind:N", sort=[_BEFORE, _AFTER], scale=alt.Scale(padding=2))
@@ -131,7 +140,7 @@ def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
     )
     beside = [{"label": row["label"], "beside": row["beside"]} for row in rows if row["kind"] == _BEFORE]
     layers = [span, point, *texts_beside("n · clusters", y, beside)]
-    return layered(layers, rows, alt.Step(34, **{"for": "position"}))
+    return layered(layers, rows, alt.Step(34 + below_pixels([*labels.values()]), **{"for": "position"}))
 
 
 def _table(comparisons: Sequence[Comparison], scale: Scale) -> pl.DataFrame:

@@ -28,7 +28,6 @@ from chaintune.report.labels import one_line
 _HEIGHT = 280
 # Shares of the frame that two labels need between them.
 _APART = (0.16, 0.08)
-_LABEL = 30
 # Intervals at one dose would lie on each other; each kind stands this share further to the right.
 _ASIDE = 0.035
 
@@ -92,7 +91,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], meas
         measure: of what came back.
     """
     points = [one for curve in curves.values() for one in curve]
-    labels = kind_labels(kinds, _LABEL)
+    labels = kind_labels(kinds)
     places = {kind: place for place, kind in enumerate(curves)}
     rows = [
         _row(one, labels, measure) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
@@ -125,13 +124,13 @@ def draw_price(
         measure: of what came back.
         margin: of the price; NaN where none is known.
     """
-    labels = kind_labels(kinds, _LABEL)
+    labels = kind_labels(kinds)
     paid = changes_in(points[0].prices[task].unit)
     rows = [_row(one, labels, measure) | _paid(one.prices[task].estimate, paid) for one in points]
     levels = [0.0] if math.isnan(margin) else [0.0, margin]
     ends = _ends([one.prices[task].estimate for one in points], levels, (-paid.most, paid.most), paid)
     scale = alt.Scale(domain=list(ends), nice=False)
-    title = f"{paid.title(f'price in {one_line(task)[:24]}')}, positive is worse"
+    title = f"{paid.title(f'price in {one_line(task)}')}, positive is worse"
     x = alt.X("price:Q", scale=scale, axis=axis(title, grid=False))
     y = _y(points, measure)
     base = alt.Chart().encode(x=x, y=y)

@@ -10,6 +10,7 @@ import altair as alt
 from chaintune.records import Estimate
 from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import (
+    LINES,
     Row,
     TextValue,
     XValue,
@@ -23,7 +24,7 @@ from chaintune.report.figures.charts import (
     layered,
     top_legend,
 )
-from chaintune.report.labels import one_line, shortened, wrapped
+from chaintune.report.labels import in_lines, one_line, wrapped
 
 _STEP = 24
 _LABEL = 22
@@ -103,7 +104,7 @@ class Forest:
 
     def draw(self, lines: Sequence[Line]) -> alt.LayerChart:
         """The chart, rows in the order given; without a width."""
-        labels = shortened([line.name for line in lines], _LABEL)
+        labels = in_lines([line.name for line in lines], _LABEL)
         below = wrapped([line.below for line in lines], _LABEL)
         names = centred([labels[line.name] + below[line.below] for line in lines])
         rows = [self._row(line, name) for line, name in zip(lines, names, strict=True)]
@@ -223,11 +224,16 @@ def names_axis(names: Sequence[str] = (), *, pixels: int = _LABEL_PIXELS) -> alt
         names: that may have several lines.
         pixels: for each line.
     """
-    lines = "split(datum.label, '\\n')"
     return alt.Axis(
-        title=None, labelExpr=lines, labelLimit=pixels, labelLineHeight=_LINE_PIXELS, ticks=False, grid=False,
+        title=None, labelExpr=LINES, labelLimit=pixels, labelLineHeight=_LINE_PIXELS, ticks=False, grid=False,
         labelOffset=-below_pixels(names) / 2, labelOverlap=False,
     )  # fmt: skip
+
+
+def row_labels(names: Sequence[str]) -> dict[str, str]:
+    """Each name -> its label on the axis of `names_axis`."""
+    labels = in_lines(names, _LABEL)
+    return dict(zip(labels, centred([*labels.values()]), strict=True))
 
 
 def centred(names: Sequence[str]) -> list[str]:

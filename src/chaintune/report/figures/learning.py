@@ -8,13 +8,12 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, looks_by
-from chaintune.report.labels import one_line, shortened_chains, slug
+from chaintune.report.figures.charts import DASHES, axis, finished, first_few, kind_labels, layered, looks_by
+from chaintune.report.labels import one_line, slug
 
 _HEIGHT = 260
 _MOST_STAGES = len(DASHES)
 _MOST_READ = 8
-_LABEL = 30
 _UNIT = "of answers in nats a token, of pairs (DPO) a pair"
 
 Step = dict[str, Any]
@@ -60,8 +59,7 @@ def _course(stage: pl.DataFrame) -> str:
 
 
 def _draw(steps: Sequence[Step]) -> alt.LayerChart:
-    # What the first edition wrote does not name the stage.
-    labels = shortened_chains({step["chain"]: [str(step.get("stage", step["chain"]))] for step in steps}, _LABEL)
+    labels = kind_labels(list(dict.fromkeys(step["chain"] for step in steps)))
     rows = [
         {"stage": labels[step["chain"]], "seed": str(step["seed"]), "step": step["step"], "loss": float(step["loss"])}
         for step in steps

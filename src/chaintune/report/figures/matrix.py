@@ -9,14 +9,14 @@ from chaintune.records import Figure, ResultRow
 from chaintune.records.amounts import is_share
 from chaintune.records.scales import levels_in
 from chaintune.report.cells import checkpoint, score_name
-from chaintune.report.figures.charts import finished, first_few, hints, layered, score_table, scores_by_setting
+from chaintune.report.figures.charts import LINES, finished, first_few, hints, layered, score_table, scores_by_setting
 from chaintune.report.figures.forest import below_pixels, centred, names_axis
-from chaintune.report.labels import one_line, shortened, shortened_chains, slug, wrapped
+from chaintune.report.labels import in_lines, one_line, slug, wrapped
 
 _MOST_ROWS = 40
 _MOST_READ = 16
 _STEP = 26
-_LABEL = 24
+_LABEL, _HEAD = 24, 30
 
 
 def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
@@ -51,9 +51,10 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
 
 
 def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
-    chains = shortened_chains({row.chain: row.steps for row in rows}, _LABEL)
+    chains = in_lines([row.chain for row in rows], _LABEL)
     variants = wrapped([row.variant for row in rows], _LABEL)
-    tasks = shortened([row.task for row in rows], 14)
+    several = dict.fromkeys(row.task for row in rows)
+    tasks = in_lines(several, max(9, _HEAD // len(several)), whole=6)
     factor = levels_in(rows[0].unit).factor
     known = [factor * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
@@ -65,13 +66,21 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
         for row, name in zip(rows, names, strict=True)
     ]
     hint = hints("chain", "on", "text")
-    x = alt.X("task:N", sort=None, axis=alt.Axis(title=None, orient="top", labelAngle=0, labelLimit=90, ticks=False))
+    x = alt.X("task:N", sort=None, axis=_head([*tasks.values()]))
     y = alt.Y("checkpoint:N", sort=None, axis=names_axis(names, pixels=190))
     base = alt.Chart().encode(x=x, y=y)
     scale = alt.Scale(domain=[low, high], range="ramp")
     cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)
     text = base.mark_text(style="count").encode(text=alt.Text("text:N"))
     return layered([cell, text], cells, alt.Step(_STEP + below_pixels(names)))
+
+
+def _head(labels: Sequence[str]) -> alt.Axis:
+    """The names of the tasks above the columns, with room for those that have several lines."""
+    return alt.Axis(
+        title=None, orient="top", labelAngle=0, labelExpr=LINES, labelLimit=190, labelFontSize=11, ticks=False,
+        labelPadding=2 + below_pixels(labels),
+    )  # fmt: skip
 
 
 def _name(row: ResultRow) -> str:

@@ -15,21 +15,21 @@ from chaintune.report.figures.charts import (
     axis,
     count_columns,
     finished,
+    framed,
     hints,
     inside,
     layered,
     numbers,
     top_legend,
 )
-from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
+from chaintune.report.figures.forest import Kind, below_pixels, looks_of, names_axis, row_labels, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
-from chaintune.report.labels import one_line, shortened
+from chaintune.report.labels import one_line
 
 _FORGETTING, _BIASED = "forgetting", "biased forgetting"
 _KINDS = (Kind(_FORGETTING, 0, "circle"), Kind(_BIASED, 1, "diamond"))
 _STEP = 24
-_LABEL = 22
 
 
 def power_figure(results: GroupResults) -> Figure | None:
@@ -57,15 +57,18 @@ def typical(results: GroupResults) -> tuple[int, float]:
 
 
 def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
-    labels = shortened([one.group for one in members], _LABEL)
+    labels = row_labels([one.group for one in members])
     rows = [
         {"label": labels[one.group], "name": one_line(one.group), "kind": kind}
         | {"value": scale.factor * value, "is": _is(value, scale)}
         for one in members
         for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
     ]
-    x = alt.X("value:Q", scale=alt.Scale(domainMin=0, nice=True), axis=axis(scale.title("smallest detectable")))
-    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis())
+    values = [float(row["value"]) for row in rows]
+    low, high = framed([0.0], values, least=0.0, most=math.inf)  # a mark at 0 is whole
+    ends = [low, high if high > low else low + 1]
+    x = alt.X("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=axis(scale.title("smallest detectable")))
+    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis([*labels.values()]))
     looks, legend = looks_of(_KINDS), top_legend([kind.name for kind in _KINDS], offset=26)
     point = (
         alt.Chart()
@@ -85,7 +88,7 @@ def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
     if nothing:
         words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
         layers.append(words.encode(x=XValue(0), y=y, text=TextValue("none detectable")))
-    return layered(layers, rows, alt.Step(_STEP))
+    return layered(layers, rows, alt.Step(_STEP + below_pixels([*labels.values()])))
 
 
 def _is(value: float, scale: Scale) -> str:

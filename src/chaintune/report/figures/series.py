@@ -11,6 +11,7 @@ import polars as pl
 from chaintune.records import Comparison, Estimate, Figure, GroupComparison, Series
 from chaintune.records.scales import Scale, changes_in, levels_in
 from chaintune.report.figures.charts import (
+    LINES,
     axis,
     count_columns,
     estimate_columns,
@@ -24,11 +25,11 @@ from chaintune.report.figures.charts import (
     looks_by,
     unit_tag,
 )
-from chaintune.report.figures.forest import names_axis
-from chaintune.report.labels import listed, one_line, shortened, slug
+from chaintune.report.figures.forest import below_pixels, names_axis, row_labels
+from chaintune.report.labels import in_lines, listed, one_line, shortened, slug
 
 _HEIGHT = 280
-_LABEL, _CHECKPOINT = 22, 16
+_CHECKPOINT = 16
 _MOST_READ = 16
 _MOST_GROUPS = 30
 _WHOLE = "the whole"
@@ -143,8 +144,8 @@ def _read(name: str, scores: Sequence[Estimate], scale: Scale) -> str:
 
 
 def _draw_lines(panel: _Panel, scale: Scale) -> alt.LayerChart:
-    labels = kind_labels(list(panel.scores), _LABEL)
-    places = shortened(panel.names, _CHECKPOINT)
+    labels, flat = kind_labels(list(panel.scores)), len(panel.names) < 5
+    places = in_lines(panel.names, 12, whole=5) if flat else shortened(panel.names, _CHECKPOINT)
     rows = [
         {
             "line": name,
@@ -163,7 +164,7 @@ def _draw_lines(panel: _Panel, scale: Scale) -> alt.LayerChart:
         "at:N",
         sort=None,
         scale=alt.Scale(domain=list(places.values()), paddingOuter=0.1),
-        axis=alt.Axis(title=None, labelAngle=0 if len(places) < 5 else -35, ticks=False),
+        axis=alt.Axis(title=None, labelAngle=0 if flat else -35, labelExpr=LINES, ticks=False),
     )
     y = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=axis(scale.title("score")))
     offset = alt.XOffset("label:N", scale=alt.Scale(domain=shown, padding=2)) if len(shown) > 1 else alt.Undefined
@@ -215,7 +216,7 @@ def _rivals(panel: _Panel) -> Figure:
 
 
 def _draw_rivals(panel: _Panel, scale: Scale, rivals: Sequence[str]) -> alt.LayerChart:
-    lines, kinds = shortened(panel.lost, _LABEL), kind_labels(rivals, _LABEL)
+    lines, kinds = row_labels([*panel.lost]), kind_labels(rivals)
     rows: list[dict[str, Any]] = [
         {
             "line": lines[name],
@@ -231,7 +232,8 @@ def _draw_rivals(panel: _Panel, scale: Scale, rivals: Sequence[str]) -> alt.Laye
     shown = list(dict.fromkeys(kinds.values()))
     looks = looks_by("label", shown)
     x = alt.X("value:Q", axis=axis(f"{scale.title('forgetting')}, positive is worse"))
-    y = alt.Y("line:N", sort=None, scale=alt.Scale(domain=list(lines.values())), axis=names_axis())
+    names = [*lines.values()]
+    y = alt.Y("line:N", sort=None, scale=alt.Scale(domain=names), axis=names_axis(names))
     offset = alt.YOffset("label:N", sort=shown, scale=alt.Scale(padding=2))
     base = alt.Chart().encode(y=y, yOffset=offset)
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)
@@ -239,7 +241,9 @@ def _draw_rivals(panel: _Panel, scale: Scale, rivals: Sequence[str]) -> alt.Laye
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x, color=looks["color"], shape=looks["shape"], tooltip=hints("name", "rival", "is", "of", "verdict")
     )
-    return layered([zero, span, point], rows, alt.Step(8 + 13 * len(shown), **{"for": "position"}))
+    return layered(
+        [zero, span, point], rows, alt.Step(8 + 13 * len(shown) + below_pixels(names), **{"for": "position"})
+    )
 
 
 def _loss_table(panel: _Panel, scale: Scale) -> pl.DataFrame:

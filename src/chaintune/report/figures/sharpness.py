@@ -148,7 +148,7 @@ def _pair(pair: Pair, scale: Scale, by: _Predictor) -> Pair:
 def _draw(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> alt.LayerChart:
     owner = "variant" if len({pair["variant"] for pair in pairs}) > 1 else "task"
     kinds = list(dict.fromkeys(pair[owner] for pair in pairs))
-    labels = kind_labels(kinds, 40)
+    labels = kind_labels(kinds)
     rows = [
         {"kind": labels[pair[owner]], "x": pair["x"], "value": pair["forgetting"]}
         | {"low": pair["forgetting_low"], "high": pair["forgetting_high"]}
@@ -170,7 +170,7 @@ def _x(values: Sequence[float], by: _Predictor) -> alt.X:
     wide = low > 0 and high / low >= _LOG_FROM
     ends = [low / 1.2, high * 1.2] if wide else [low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)]
     scale = alt.Scale(type="log" if wide else "linear", domain=[float(f"{end:.4g}") for end in ends], nice=False)
-    return alt.X("x:Q", scale=scale, axis=axis(by.axis, format="~s", grid=False))
+    return alt.X("x:Q", scale=scale, axis=axis(by.axis, format="~g", grid=False))
 
 
 def _correlation(row: ResultRow, by: _Predictor) -> str:

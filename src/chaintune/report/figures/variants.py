@@ -33,7 +33,6 @@ from chaintune.report.variants import against_first, against_first_sentences, co
 
 _MOST_ROWS, _MOST_READ, _SENTENCES = 40, 8, 3
 _HEIGHT = 280
-_LABEL = 44
 # Of one variant: what it forgot, and what it scores on the task that was taught last.
 Point = tuple[ResultRow, ResultRow]
 
@@ -144,7 +143,7 @@ def _gain_figure(points: Sequence[Point], variants: Sequence[str], base: str) ->
 def _draw(points: Sequence[Point], variants: Sequence[str]) -> alt.LayerChart:
     lost, level = points[0]
     scale, scores = changes_in(lost.unit), levels_in(level.unit)
-    labels = kind_labels(variants, _LABEL)
+    labels = kind_labels(variants)
     rows = []
     for one, at in points:
         score = estimate_data(at.estimate, scores)
@@ -154,7 +153,7 @@ def _draw(points: Sequence[Point], variants: Sequence[str]) -> alt.LayerChart:
     looks = looks_by("variant", list(dict.fromkeys(labels.values())), shown=shown)
     wide = _axis_of(rows, ("score", "score_low", "score_high"), scores)
     high = _axis_of([*rows, {"value": 0.0}], ("value", "low", "high"), scale)
-    name = scores.title(f"{score_name([level])} of {one_line(level.task)[:24]}")
+    name = scores.title(f"{score_name([level])} of {one_line(level.task)}")
     x = alt.X("score:Q", scale=wide, axis=axis(name, grid=False))
     y = alt.Y("value:Q", scale=high, axis=alt.Axis(title=scale.title("forgetting"), tickCount=6))
     base = alt.Chart().encode(x=x, y=y, color=looks["color"])
