@@ -64,7 +64,7 @@ def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
         for one in members
         for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
     ]
-    values = [float(row["value"]) for row in rows]
+    values = [scale.factor * one for member in members for one in (member.detectable, member.detectable_biased)]
     low, high = framed([0.0], values, least=0.0, most=math.inf)  # a mark at 0 is whole
     ends = [low, high if high > low else low + 1]
     x = alt.X("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=axis(scale.title("smallest detectable")))
