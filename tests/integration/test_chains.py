@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from chaintune.errors import DataError, StageError
-from chaintune.execution import engine
 from chaintune.execution.bases import open_base
 from chaintune.execution.events import Event
 from chaintune.execution.hardware import hardware_of, this_hardware
@@ -19,6 +18,7 @@ from chaintune.records import Measurement
 from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
+from chaintune.tuning import tune as tuning
 from tests import tiny
 from tests.integration.conftest import BRIEF, Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
 
@@ -172,7 +172,7 @@ def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
     smoke: Smoke, brief: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tuning changes the parent in place; after a failure nothing may start from what is left of it."""
-    real = vars(engine)["tune"]
+    real = vars(tuning)["tune"]
 
     def failing(parent: LoadedModel, *arguments: Any, **options: Any) -> Any:
         tuned = real(parent, *arguments, **options)
@@ -180,7 +180,7 @@ def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
             raise StageError("the loss became nan at step 2 of 2")
         return tuned
 
-    monkeypatch.setattr(engine, "tune", failing)
+    monkeypatch.setattr(tuning, "tune", failing)
     session = smoke.open(tmp_path / "store", BRIEF)
     outcome = session.run(tmp_path / "out").outcome
     assert {result.node.chain for result in outcome.of("failed")} == {("balls",), ("boxes", "balls")}

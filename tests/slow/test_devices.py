@@ -19,7 +19,7 @@ from chaintune.records.preference import REFERENCE
 from chaintune.runs.session import prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from chaintune.tuning.trainer import Step
+from chaintune.tuning.optimizer import Step
 from chaintune.tuning.tune import tune
 from tests import tiny
 

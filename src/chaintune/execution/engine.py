@@ -55,8 +55,7 @@ from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import OpenModel, Verdict
 from chaintune.study.serve import SERVED_BY
 from chaintune.tuning.mitigations import MITIGATIONS
-from chaintune.tuning.trainer import Step
-from chaintune.tuning.tune import tune
+from chaintune.tuning.optimizer import Step
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +86,10 @@ class LocalEngine:
         self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Train a stage and write its checkpoint and its log into `out`."""
+        from chaintune.tuning.tune import (
+            tune,  # the Trainer loads datasets and pandas, which scores and plans do not need
+        )
+
         if isinstance(node.operation, Interpolation):
             return self._blend(node, node.operation, inputs, out)
         if isinstance(node.operation, External):

@@ -1,6 +1,7 @@
 """AdamW whose steps are exact although the weights are stored in bf16."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,19 @@ from torch.distributed.tensor import DTensor
 _AT_ONCE = 2**24
 
 _Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step, as the log and the progress bar show it."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens: int
+    tokens_per_second: float
 
 
 class MasterAdamW(torch.optim.AdamW):

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from chaintune.errors import StageError
 from chaintune.tuning.objectives import Objective, Tokenized
+from chaintune.tuning.optimizer import Step
 from chaintune.tuning.step_rank import StepRank
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One optimizer step, as the log and the progress bar show it."""
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    tokens: int
-    tokens_per_second: float
 
 
 class StageTrainer(Trainer):

@@ -20,7 +20,7 @@ from chaintune.models.undisturbed import seeded
 from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import smaller_micro_batch, too_little
 from chaintune.tuning.objectives import Objective, Tokenized, objective_of, protecting, targets_of, with_objective
-from chaintune.tuning.optimizer import MasterAdamW
+from chaintune.tuning.optimizer import MasterAdamW, Step
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.sharding import check_can_shard, sharded
@@ -28,7 +28,7 @@ from chaintune.tuning.shared_prefixes import pays
 from chaintune.tuning.step_rank import StepRank
 from chaintune.tuning.tokenized import OrderedExamples, all_tokens, longest_tokens, prepared, tokenized
 from chaintune.tuning.trainable import trainable
-from chaintune.tuning.trainer import StageLog, StageTrainer, Step
+from chaintune.tuning.trainer import StageLog, StageTrainer
 
 # On a CPU the short sequences of multiple-choice tasks are attended to faster by plain matrix products
 # than by the fused kernel, whose backward pass in bf16 is slow; benchmarks/training.py shows both.

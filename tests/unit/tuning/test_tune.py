@@ -16,9 +16,9 @@ from chaintune.models.taught import encode_taught
 from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.tuning.answer_loss import answer_loss
 from chaintune.tuning.mitigations.distill import divergence
+from chaintune.tuning.optimizer import Step
 from chaintune.tuning.order import training_order
 from chaintune.tuning.tokenized import collate, training_examples
-from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel

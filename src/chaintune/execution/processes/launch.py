@@ -21,7 +21,7 @@ from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.precision import default_device
 from chaintune.tuning.memory import smaller_micro_batch
-from chaintune.tuning.trainer import Step
+from chaintune.tuning.optimizer import Step
 
 _PROGRAM = "chaintune.execution.processes.ranks"
 _SECONDS_BETWEEN_LOOKS = 0.2
