@@ -19,6 +19,8 @@ _NO_MATTER = frozenset(("seed", "keep", "base", "report_to", *RESOURCE_FIELDS, *
 _READING = ("key", "task", "item_metric", "split")
 _OF_A_RUN = ("command", "written_at", "platform", "python", "seeds", "cost")
 _MOST_SHOWN, _LONGEST = 3, 60
+# By so much the scores of so many examples differ where two machines round otherwise.
+_ROUNDED, _MOST_ROUNDED = 0.05, 0.02
 
 
 def join(folders: Sequence[Path], out: Path, *, command: Sequence[str] = ()) -> list[ResultRow]:
@@ -118,11 +120,20 @@ def _in_order(checkpoints: Iterable[MeasuredCheckpoint]) -> tuple[MeasuredCheckp
 
 
 def _contents(measured: Measured, other: Measured) -> Iterator[dict[str, Any]]:
-    """Everything that has to be alike in two runs; a base that one of them could not measure is that of the other."""
+    """Everything that has to be alike in two runs, what they measured of their bases among it where that is not."""
     bases = [dict(_of_bases(one)) for one in (measured, other)]
-    both = bases[0].keys() & bases[1].keys()
+    apart = [name for name, own in bases[0].items() if name in bases[1] and _are_apart(own, bases[1][name])]
     for one, own in zip((measured, other), bases, strict=True):
-        yield dict(_content(one)) | {key: value for key, value in own.items() if key in both}
+        yield dict(_content(one)) | {name: own[name].about["key"][:12] for name in apart}
+
+
+def _are_apart(one: ScoreFile, other: ScoreFile) -> bool:
+    """Whether a base was asked in two ways, by another chat template or code: more differs than machines round."""
+    if one.about["key"] == other.about["key"]:
+        return False
+    pairs = list(zip(*(side.scores.table.column("score").to_pylist() for side in (one, other)), strict=False))
+    differ = [a != b if None in (a, b) else abs(a - b) > _ROUNDED for a, b in pairs]
+    return sum(differ) > _MOST_ROUNDED * len(pairs)
 
 
 def _content(measured: Measured) -> Iterator[tuple[str, Any]]:
@@ -137,12 +148,12 @@ def _content(measured: Measured) -> Iterator[tuple[str, Any]]:
             yield f"tasks.{name}: {split} examples", task.get(f"{split}_digest", "")[:12]
 
 
-def _of_bases(measured: Measured) -> Iterator[tuple[str, Any]]:
-    """The measurements of base models, which are one in all runs unless chat template, tokens or code differ."""
+def _of_bases(measured: Measured) -> Iterator[tuple[str, ScoreFile]]:
+    """What was measured of base models, which no seed changes."""
     for one in measured.checkpoints:
         for task, names in one.files.items() if not one.checkpoint.chain else ():
-            for about in (measured.files[name].about for name in names):
-                yield f"how {about['item_metric']} of {one.checkpoint.base} on {task} was measured", about["key"][:12]
+            for own in (measured.files[name] for name in names):
+                yield f"how {own.about['item_metric']} of {one.checkpoint.base} on {task} was measured", own
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

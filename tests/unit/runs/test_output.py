@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from chaintune import forgetting
@@ -279,6 +280,12 @@ def test_runs_are_not_joined_that_measured_one_base_otherwise(quick: None, tmp_p
     one = measured.read(tmp_path / "out")
     (name,) = next(at for at in one.checkpoints if not at.checkpoint.chain).files["a"]
     other = replace(one.files[name], about={**one.files[name].about, "key": "9" * 64})
+    with pytest.raises(DataError, match="seed 0 is in one and in other"):  # another key, and the same scores
+        check_alike({"one": one, "other": replace(one, files={**one.files, name: other})})
+    table = other.scores.table
+    turned = pa.array([1 - value for value in table.column("score").to_pylist()])
+    table = table.set_column(table.schema.get_field_index("score"), "score", turned)
+    other = replace(other, scores=replace(other.scores, table=table))
     with pytest.raises(
         DataError, match=r"in how accuracy of tiny on a was measured \(999999999999, not [0-9a-f]{12}\)"
     ):
