@@ -132,7 +132,7 @@ def _are_apart(one: ScoreFile, other: ScoreFile) -> bool:
     if one.about["key"] == other.about["key"]:
         return False
     pairs = list(zip(*(side.scores.table.column("score").to_pylist() for side in (one, other)), strict=False))
-    differ = [a != b if None in (a, b) else abs(a - b) > _ROUNDED for a, b in pairs]
+    differ = [bool(a != b if None in (a, b) else abs(a - b) > _ROUNDED) for a, b in pairs]
     return sum(differ) > _MOST_ROUNDED * len(pairs)
 
 
