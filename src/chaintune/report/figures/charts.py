@@ -143,11 +143,11 @@ def layered(layers: Sequence[alt.Chart], rows: Iterable[Row], height: float | al
 
 def finished(chart: alt.LayerChart | alt.Chart, alternative: str) -> dict[str, Any]:
     """The spec of a chart that is as wide as its container."""
-    described = chart.properties(width="container", description=alternative)
-    spec: dict[str, Any] = described.to_dict(validate=schemapi.DEBUG_MODE)
+    spec: dict[str, Any] = chart.to_dict(validate=schemapi.DEBUG_MODE)
     # What Altair adds for notebooks; the page brings its own.
     spec.pop("config", None)
-    return spec
+    # Not as properties of the chart, of which Altair would copy every part, rows included, several times over.
+    return spec | {"width": "container", "description": alternative}
 
 
 def axis(title: str, **options: Any) -> alt.Axis:
