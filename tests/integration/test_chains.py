@@ -20,7 +20,15 @@ from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
 from chaintune.tuning import tune as tuning
 from tests import tiny
-from tests.integration.conftest import BRIEF, Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
+from tests.integration.conftest import (
+    BRIEF,
+    Smoke,
+    checkpoints,
+    files_that_name_this_machine,
+    outcome_of,
+    scores,
+    watched_by,
+)
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
@@ -42,7 +50,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Of one stage after another, tests/unit/tuning (test_lora.py, test_peft.py) shows the same.
+SLOW = ("bf16", "adapters of two shapes", "oft, begun anew")
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in VARIANTS]
+)
 def test_chains_from_memory_equal_chains_from_disk(
     variant: str, smoke: Smoke, tmp_path: Path, forgetful: Callable[[], None]
 ) -> None:
@@ -51,7 +65,7 @@ def test_chains_from_memory_equal_chains_from_disk(
     held.run(tmp_path / "out")
     forgetful()
     fresh = smoke.open(tmp_path / "fresh", *quick)
-    outcome = fresh.run(tmp_path / "out").outcome
+    outcome = outcome_of(fresh)
     assert outcome.complete
     assert checkpoints(fresh) == checkpoints(held)
     assert scores(fresh) == scores(held)
@@ -93,7 +107,7 @@ def test_what_is_learned_is_forgotten(smoke: Smoke, straight: dict[str, bytes], 
 
 def test_a_stored_checkpoint_is_a_model_that_transformers_loads(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store", "chains=[[balls]]")
-    session.run(tmp_path / "out")
+    outcome_of(session)
     (node,) = session.plan.stages
     entry = session.store.get("stage", node.key)
     assert entry is not None
@@ -107,7 +121,7 @@ def test_a_stored_checkpoint_is_a_model_that_transformers_loads(smoke: Smoke, tm
 
 def test_adapters_are_stored_alone_where_they_lie_on_the_base(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store", *LORA, "recipe.epochs=1", "tasks.boxes.recipe.lora_rank=2")
-    session.run(tmp_path / "out")
+    outcome_of(session)
     alone = {
         ">".join(node.chain): (entry.path / "adapter_model.safetensors").exists()
         for node in session.plan.stages
@@ -123,8 +137,7 @@ def test_what_is_kept_changes_no_score(
     assert smoke.run(tmp_path, BRIEF, f"keep={keep}") == brief
     session = smoke.open(tmp_path / "store", BRIEF, f"keep={keep}")
     assert set(checkpoints(session)) == kept
-    outcome = session.run(tmp_path / "out").outcome
-    assert len(outcome.of("reused")) == len(session.plan.nodes)
+    assert len(outcome_of(session).of("reused")) == len(session.plan.nodes)
 
 
 def test_the_order_of_the_rows_in_the_data_does_not_matter(
@@ -140,21 +153,21 @@ def test_the_order_of_the_rows_in_the_data_does_not_matter(
     for name, task in usual.tasks.items():
         assert (other.tasks[name].train, other.tasks[name].test) == (task.train, task.test)
     assert [node.key for node in other.plan.nodes] == [node.key for node in usual.plan.nodes]
-    other.run(tmp_path / "out")
+    outcome_of(other)
     assert scores(other) == brief
 
 
 def test_a_base_with_an_adapter(smoke: Smoke, tmp_path: Path) -> None:
     """An adapter that was tuned before is a base of its own; a stage of its shape trains it on."""
     first = smoke.open(tmp_path / "store", *LORA, "chains=[[balls]]")
-    first.run(tmp_path / "out")
+    outcome_of(first)
     (node,) = first.plan.stages
     entry = first.store.get("stage", node.key)
     assert entry is not None
     adapted = f"base={smoke.folder / 'model'}+{entry.path}"
     second = smoke.open(tmp_path / "other", *LORA, adapted, "chains=[[boxes]]")
     assert second.plan.stages[0].base_key != node.base_key
-    second.run(tmp_path / "out")
+    outcome_of(second)
     rows = {title: read(content, tmp_path) for title, content in scores(second).items()}
     before = {title: read(content, tmp_path) for title, content in scores(first).items()}
     assert rows["base on balls"] == before["balls on balls"]
@@ -182,7 +195,7 @@ def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
 
     monkeypatch.setattr(tuning, "tune", failing)
     session = smoke.open(tmp_path / "store", BRIEF)
-    outcome = session.run(tmp_path / "out").outcome
+    outcome = outcome_of(session)
     assert {result.node.chain for result in outcome.of("failed")} == {("balls",), ("boxes", "balls")}
     found = scores(session)
     assert set(found) == {f"{chain} on {task}" for chain in ("base", "boxes") for task in ("balls", "boxes")}
@@ -192,8 +205,8 @@ def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
 def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store", "chains=[[balls]]", "recipe.epochs=1")
     told: dict[str, list[tuple[float, float]]] = {}
-    session.run(
-        tmp_path / "out",
+    outcome_of(
+        session,
         watched_by(
             lambda event: (
                 told.setdefault(event.node.title, []).append((event.progress.done, event.progress.total))
@@ -211,7 +224,7 @@ def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> Non
 
 def test_planned_tokens_are_the_tokens_that_are_read(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store", "chains=[[balls]]", "recipe.epochs=1")
-    session.run(tmp_path / "out")
+    outcome_of(session)
     (node,) = session.plan.stages
     entry = session.store.get("stage", node.key)
     assert entry is not None
