@@ -9,7 +9,7 @@ import torch
 
 from chaintune.tuning.trainer import StageTrainer
 from tests import four_bits
-from tests.integration.conftest import Smoke, checkpoints, scores
+from tests.integration.conftest import Smoke, checkpoints, outcome_of, scores
 
 QUICK = ["chains=[[balls, boxes]]", "recipe.epochs=0.5", "recipe.share_prefixes=false"]
 BOTH = ["chains=[[balls, boxes], [boxes]]"]
@@ -34,10 +34,10 @@ def test_stages_that_run_out_of_memory_end_as_if_they_had_begun_with_less(
 ) -> None:
     quick = [*QUICK, f"recipe.method={method}"]
     plenty = smoke.open(tmp_path / "plenty", *quick, "recipe.micro_batch_size=2")
-    plenty.run(tmp_path / "out")
+    outcome_of(plenty)
     short_of_memory(monkeypatch, most=2)
     short = smoke.open(tmp_path / "short", *quick, "recipe.micro_batch_size=0")
-    assert short.run(tmp_path / "out").outcome.complete
+    assert outcome_of(short).complete
     assert checkpoints(short) == checkpoints(plenty)
     assert [entry.info["micro_batch_size"] for entry in short.store.entries("stage")] == [2] * 2
 
@@ -61,12 +61,12 @@ def test_only_training_is_in_four_bits(
 ) -> None:
     asked = four_bits.pretend(monkeypatch)
     held = smoke.open(tmp_path / "held", *QUICK, *recipes)
-    assert held.run(tmp_path / "out").outcome.complete
+    assert outcome_of(held).complete
     assert len(asked) == in_four_bits
     stored = [(entry.path / "adapter_config.json").exists() for entry in held.store.entries("stage")]
     assert (len(stored), sum(stored)) == (len(held.plan.stages), alone)
     forgetful()
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *recipes)
-    fresh.run(tmp_path / "out")
+    outcome_of(fresh)
     assert checkpoints(fresh) == checkpoints(held)
     assert scores(fresh) == scores(held)
