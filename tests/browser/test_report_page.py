@@ -61,13 +61,6 @@ def test_it_opens_from_disk_with_a_silent_console_and_no_network(open_page: Open
     assert [url for url in opened.asked if not url.startswith("data:")] == [page_file.as_uri()]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_figure_is_drawn(open_page: Opener, scheme: str) -> None:
-    found = open_page(scheme=scheme).page.evaluate(MARKS)
-    assert len(found) >= 5
-    assert [name for name, marks in found if not marks] == []
-
-
 def test_a_change_of_theme_redraws(open_page: Opener) -> None:
     from playwright.sync_api import expect
 
@@ -97,7 +90,7 @@ def test_without_a_script_everything_but_the_examples_is_there(open_page: Opener
 
 
 def test_what_may_offend_is_hidden_until_asked_for(open_page: Opener) -> None:
-    opened = open_page()
+    opened = open_page(drawn=False)
     assert not opened.page.locator("#browser").is_visible()
     assert opened.page.locator("#list > li").count() == 0
     opened.reveal()
@@ -120,7 +113,7 @@ def count_of(opened: Opened) -> int:
 
 
 def test_filters_change_the_list(open_page: Opener) -> None:
-    opened = open_page()
+    opened = open_page(drawn=False)
     opened.reveal()
     page, everything = opened.page, count_of(opened)
     page.select_option("#by-direction", "forgot")
@@ -142,7 +135,7 @@ def test_filters_change_the_list(open_page: Opener) -> None:
 
 
 def test_more_are_shown_on_request(open_page: Opener) -> None:
-    opened = open_page()
+    opened = open_page(drawn=False)
     opened.reveal()
     assert opened.page.locator("#list > li").count() == 20 < count_of(opened)
     while opened.page.locator("#more").is_visible():
@@ -182,7 +175,7 @@ def test_a_tooltip_shows_markup_as_text(open_page: Opener) -> None:
 
 
 def test_no_other_script_can_run(open_page: Opener) -> None:
-    page = open_page().page
+    page = open_page(drawn=False).page
     page.evaluate("""
       const script = document.createElement("script");
       script.textContent = "window.ran = true";
@@ -216,27 +209,25 @@ def test_details_open_with_the_keyboard(open_page: Opener) -> None:
     assert page.locator("figure table").first.is_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_to_object_to(open_page: Opener, scheme: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (768, "light"), (390, "light"), (390, "dark")]
+)
+def test_all_is_drawn_within_the_edges_and_axe_finds_nothing_to_object_to(
+    open_page: Opener, width: int, scheme: str
+) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     opened = open_page(scheme=scheme, width=width)
+    page, figures = opened.page, opened.page.evaluate(MARKS)
+    assert len(figures) >= 5
+    assert [name for name, marks in figures if not marks] == []
     opened.reveal()
-    opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    results = Axe().run(opened.page)
-    assert results.violations_count == 0, results.generate_report()
-    assert any(rule["id"] == "color-contrast" for rule in results.response["passes"])
-
-
-@pytest.mark.parametrize("width", [1280, 768, 390])
-def test_nothing_reaches_over_the_edge(open_page: Opener, width: int) -> None:
-    opened = open_page(width=width)
-    opened.reveal()
-    page = opened.page
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(OVERFLOWING) == []
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert any(rule["id"] == "color-contrast" for rule in results.response["passes"])
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +274,7 @@ def test_on_paper_the_still_pictures_stand_for_the_charts(open_page: Opener) -> 
 
 
 def test_the_answer_is_on_the_first_screen_of_a_telephone_and_the_contents_one_key_away(open_page: Opener) -> None:
-    page = open_page(width=390).page
+    page = open_page(width=390, drawn=False).page
     box = page.locator(".finding").first.bounding_box()
     assert box
     assert box["y"] < 844
