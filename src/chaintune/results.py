@@ -197,7 +197,7 @@ def chosen_checkpoint(
             keys.setdefault(getattr(one, what), set()).add(one.key)
         meant = list(keys) if named is None else [_meant(chain, what, named, list(keys))]
         if len({frozenset(keys[name]) for name in meant}) > 1:
-            several.append(f"its {what} (--{what}, in Python {what}=): {'; '.join(meant)}")
+            several.append(f"its {what} (--{what}, in Python checkpoint(..., {what}=)): {'; '.join(meant)}")
         left = [one for one in left if getattr(one, what) == meant[0]]
     if several:
         raise ConfigError(f"checkpoint '{chain}': there are several; name one by {', and by '.join(several)}")

@@ -75,7 +75,8 @@ def test_a_checkpoint_is_found_by_its_name(place: Path, capsys: pytest.CaptureFi
     assert (folder / "model.safetensors").is_file()
     assert AutoModelForCausalLM.from_pretrained(folder).config.model_type == "llama"
     assert run("store", "path", "balls>boxes", *common) == 2
-    assert "there are several; name one by its variant (--variant, in Python variant=): " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "there are several; name one by its variant (--variant, in Python checkpoint(..., variant=)): " in told
     assert run("store", "ls", *common) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4

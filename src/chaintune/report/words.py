@@ -193,6 +193,8 @@ def _flips(comparison: Comparison) -> str:
     how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
     if is_refusal(comparison):
         how = "were refused less often after than before" if comparison.graded else "were refused before and not after"
+    if row.forgot == 1:
+        how = how.replace("were", "was", 1)
     scores, less = levels_in(comparison.unit), " (less is better)" if comparison.direction == "less" else ""
     return (
         f"Of {_examples(row.forgetting)} of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "

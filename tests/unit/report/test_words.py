@@ -302,6 +302,8 @@ def compared(n: int, *, seed: int, lost: float, groups: Sequence[str] = "ab") ->
 def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
     text = compared(300, seed=1, lost=0.2)
     assert re.match(r"Of 300 examples of t \(300 clusters\), \d+ were right before and wrong after, 0 the other", text)
+    one = compare(*(synthetic.scores([right, *[True] * 39]) for right in (True, False)), resamples=300)
+    assert ", 1 was right before and wrong after, 0 the other way round: " in compared_text(one)
     assert "The later checkpoint forgot t: +" in text
     assert (
         "No difference is shown for the 2 groups of faith: with 150 examples in 150 clusters, as in the typical one"
