@@ -1,9 +1,11 @@
 """Studies on a Ray cluster of this machine: the smoke study with real models, and text whose workers are killed."""
 
+import gc
 import json
 import os
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,11 +47,14 @@ def cluster() -> Iterator[str]:
 def _started(tries: int = 3) -> Any:
     """A new cluster. Ray waits 30 seconds for its own processes, which a busy machine may need longer for."""
     how = {"num_cpus": 2, "include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    try:
-        return ray.init("local", **how)
-    except Exception as error:
-        if tries == 1 or "timed out during startup" not in str(error):
-            raise
+    # Nothing holds the processes of a cluster that failed, which Ray ends with this one: Python warns that they run.
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        try:
+            return ray.init("local", **how)
+        except Exception as error:
+            if tries == 1 or "timed out during startup" not in str(error):
+                raise
+        gc.collect()
     ray.shutdown()
     return _started(tries - 1)
 
