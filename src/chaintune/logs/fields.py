@@ -152,7 +152,8 @@ def _check_there(columns: Columns, fields: Fields, where: str) -> None:
     more = f" and {len(fields.known) - _MOST_NAMED} more" if len(fields.known) > _MOST_NAMED else ""
     there_is = "there is no column" if len(missing) == 1 else "there are no columns"
     named = f"name the log's own as --columns {option} (in Python columns={{...}})"
-    raise DataError(f"{where}: {there_is} {lacks}; {valid}{more}; {named}")
+    alone = ", or the tasks that have it as --task" if "cluster" in missing else ""
+    raise DataError(f"{where}: {there_is} {lacks}; {valid}{more}; {named}{alone}")
 
 
 def _check_are_groups(columns: Columns, fields: Fields) -> None:

@@ -78,7 +78,7 @@ def test_exit_codes_of_a_policy(
         (["--junit", "x.xml"], "name one with --policy"),
         (["--policy", "none.yaml"], "cannot read the policy"),
         (["--level", "2"], "confidence level"),
-        (["--cluster", "nothing"], "there is no column 'nothing' for cluster"),
+        (["--cluster", "nothing"], "in Python columns={...}), or the tasks that have it as --task"),
         (["--reader", "lm-evl"], "did you mean 'lm-eval'"),
     ],
 )
