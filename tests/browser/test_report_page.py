@@ -1,11 +1,13 @@
 """The report in a browser: drawn, quiet, usable with a keyboard, and safe against what data sets hold."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaintune.forgetting import compare
+from chaintune.report.cells import Table
 from chaintune.report.figures import result_figures
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
@@ -243,8 +245,11 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for gained in (0, 1)
     )
     results = Results.of([compare(before, after, by=["kind"], resamples=200)])
+    page = results_page(results, figures=result_figures(results))
+    chain = ">".join([FORTY.replace(" ", "_")] * 3)
+    page = replace(page, tables=(*page.tables, Table(f"Who forgot: {chain}", "", ("checkpoint",), ((chain,),))))
     file = tmp_path_factory.mktemp("wide") / "page.html"
-    file.write_text(render(results_page(results, figures=result_figures(results))), encoding="utf-8")
+    file.write_text(render(page), encoding="utf-8")
     return file
 
 
