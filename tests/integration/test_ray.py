@@ -27,14 +27,14 @@ from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import dummy_engine, tiny
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
-from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
+from tests.integration.conftest import STUDY, Smoke, checkpoints, outcome_of, scores
 from tests.integration.test_external import SCRIPT, command
 from tests.programs import Start
 
 ray = pytest.importorskip("ray")
 
 # Each job takes both cores, so that one worker loads torch and not two.
-ONE_WORKER = ("--set=recipe.cpus=2",)
+BOTH_CORES = "recipe.cpus=2"
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def _started(tries: int = 3) -> Any:
 
 
 def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
-    session = smoke.open(tmp_path / "store")
+    session = smoke.open(tmp_path / "store", BOTH_CORES)
     found = session.run(tmp_path / "out", RunOptions("ray"))
     assert found.outcome.complete
     assert scores(session) == straight
     assert (tmp_path / "out" / "results.parquet").is_file()
     assert read_status(tmp_path / "out").state == "done"
-    again = smoke.open(tmp_path / "store").run(tmp_path / "again", RunOptions("ray")).outcome
+    again = outcome_of(smoke.open(tmp_path / "store", BOTH_CORES), RunOptions("ray"))
     assert (len(again.of("made")), again.complete) == (0, True)
 
 
@@ -240,7 +240,7 @@ def run_text(folder: Path) -> Any:
 
 
 @pytest.mark.usefixtures("text_cluster")
-@pytest.mark.parametrize("title", ["tune-a>b", "score-b, seed 0 on a"])
+@pytest.mark.parametrize("title", ["tune-a>b", pytest.param("score-b, seed 0 on a", marks=pytest.mark.slow)])
 def test_a_job_whose_worker_is_killed_runs_again(title: str, reference: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / f"kill-once-{title}").touch()
     outcome = run_text(tmp_path)
@@ -302,7 +302,7 @@ def test_why_a_worker_is_gone_is_one_line(text: str, line: str) -> None:
 def test_the_command_joins_a_cluster_and_says_what_failed(
     cluster: str, smoke: Smoke, start: Start, tmp_path: Path
 ) -> None:
-    command = ["-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster, *ONE_WORKER]
+    command = ["-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster, f"--set={BOTH_CORES}"]
     # Weights that overflow at the first step.
     diverging = ["tasks.boxes.recipe.learning_rate=9", "tasks.boxes.recipe.weight_decay=1e38", "recipe.epochs=0.5"]
     places = [f"--set={place}" for place in [*smoke.places, *diverging]]
@@ -331,7 +331,7 @@ def test_a_command_that_is_asked_to_end_says_how_to_go_on(
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
     where = []
     if executor == "ray":  # no cluster is started for the other
-        where = ["--executor", "ray", "--address", request.getfixturevalue("cluster"), *ONE_WORKER]
+        where = ["--executor", "ray", "--address", request.getfixturevalue("cluster"), f"--set={BOTH_CORES}"]
     places = [f"--set={place}" for place in smoke.places]
     process = start("-m", "chaintune", "run", str(STUDY), *folders, *where, *places, anew=executor == "ray")
     journal = tmp_path / "out" / "status.json"
