@@ -418,7 +418,7 @@ def test_marks_at_the_ends_are_whole_and_those_beyond_are_arrows_with_their_valu
 
 def test_a_legend_has_the_columns_that_a_telephone_has_room_for() -> None:
     assert top_legend(["a", "b"]).to_dict()["columns"] == 2
-    assert top_legend(["a rather long name of a kind"] * 3).to_dict()["columns"] == 1
+    assert top_legend(["forgetting", "biased forgetting"]).to_dict()["columns"] == 1
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=20), st.integers(8, 30))

@@ -145,7 +145,7 @@ def _read(name: str, scores: Sequence[Estimate], scale: Scale) -> str:
 
 def _draw_lines(panel: _Panel, scale: Scale) -> alt.LayerChart:
     labels, flat = kind_labels(list(panel.scores)), len(panel.names) < 5
-    places = in_lines(panel.names, 12, whole=5) if flat else shortened(panel.names, _CHECKPOINT)
+    places = in_lines(panel.names, 10, whole=6) if flat else shortened(panel.names, _CHECKPOINT)
     rows = [
         {
             "line": name,
@@ -164,7 +164,7 @@ def _draw_lines(panel: _Panel, scale: Scale) -> alt.LayerChart:
         "at:N",
         sort=None,
         scale=alt.Scale(domain=list(places.values()), paddingOuter=0.1),
-        axis=alt.Axis(title=None, labelAngle=0 if flat else -35, labelExpr=LINES, ticks=False),
+        axis=alt.Axis(title=None, labelAngle=0 if flat else -35, labelExpr=LINES, labelFontSize=11, ticks=False),
     )
     y = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=axis(scale.title("score")))
     offset = alt.XOffset("label:N", scale=alt.Scale(domain=shown, padding=2)) if len(shown) > 1 else alt.Undefined
