@@ -15,7 +15,7 @@ from chaintune.report.tables import result_tables
 from chaintune.results import StudyResults
 from chaintune.runs.session import Session
 from chaintune.scoring.reading import read_scores
-from tests.integration.conftest import Smoke, checkpoints, scores
+from tests.integration.conftest import Smoke, checkpoints, outcome_of, scores
 
 SIZES = [f"tasks.{name}.{split}=40" for name in ("balls", "boxes") for split in ("train", "test")]
 CHAIN = ["chains=[[balls, boxes]]", *SIZES]
@@ -212,10 +212,10 @@ def test_from_memory_as_from_disk(
 ) -> None:
     """No regulariser leaves anything on a model that the next stage or scoring would feel."""
     held = smoke.open(tmp_path / "held", *QUICK, *variant)
-    assert held.run(tmp_path / "out").outcome.complete
+    assert outcome_of(held).complete
     forgetful()
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *variant)
-    assert fresh.run(tmp_path / "out").outcome.complete
+    assert outcome_of(fresh).complete
     assert checkpoints(fresh) == checkpoints(held)
     assert scores(fresh) == scores(held)
     assert len(set(checkpoints(held).values())) == len(held.plan.stages)
@@ -234,7 +234,7 @@ def test_from_memory_as_from_disk(
 def test_a_mitigation_that_the_model_cannot_have_fails_alone(
     overrides: list[str], cause: str, smoke: Smoke, tmp_path: Path
 ) -> None:
-    outcome = smoke.open(tmp_path / "store", *QUICK, *overrides).run(tmp_path / "out").outcome
+    outcome = outcome_of(smoke.open(tmp_path / "store", *QUICK, *overrides))
     (failed,) = outcome.of("failed")
     assert cause in failed.cause
     assert "with" in failed.node.chain[-1]
