@@ -51,7 +51,7 @@ VARIANTS = {
 
 
 # Of one stage after another, tests/unit/tuning (test_lora.py, test_peft.py) shows the same.
-SLOW = ("bf16", "adapters of two shapes", "oft, begun anew")
+SLOW = ("adapters of two shapes", "oft, begun anew")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.records import Estimate
-from chaintune.records.scales import levels_in_tables
+from chaintune.records.scales import changes_in
 from chaintune.stats import Design, Sample, means, ratio_limits, ratios
 from chaintune.stats.clusters import Floats
 
@@ -55,10 +55,8 @@ def share_of(design: Design, part: Floats, whole: Floats, what: str, options: In
     """Ratio of two mean changes, undefined unless the second is shown to be positive."""
     total = means(Sample.of(design, whole, resamples=options.resamples, seed=options.seed), level=options.level)[0]
     if not total.low > 0:
-        size = unit.difference(total)
-        detail = f"[{size.low:.3f}, {size.high:.3f}]" if size.low == size.low else size.reason
-        number = levels_in_tables(unit.metric.unit).number(size.value, named=True)
-        reason = f"the {what}, {number} {detail}, is not shown to be above 0"
+        size = changes_in(unit.metric.unit).text(unit.difference(total), sign=False)
+        reason = f"the {what}, {size}, is not shown to be above 0"
         return replace(total, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
                        method="", reason=reason)  # fmt: skip
     share = ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]
