@@ -86,9 +86,8 @@ class LocalEngine:
         self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Train a stage and write its checkpoint and its log into `out`."""
-        from chaintune.tuning.tune import (
-            tune,  # the Trainer loads datasets and pandas, which scores and plans do not need
-        )
+        # Scores and plans need neither the Trainer nor datasets and pandas, which it loads.
+        from chaintune.tuning.tune import tune
 
         if isinstance(node.operation, Interpolation):
             return self._blend(node, node.operation, inputs, out)
