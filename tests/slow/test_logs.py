@@ -134,7 +134,7 @@ def test_what_lm_eval_tells_of_shots_and_metrics_is_understood(place: Place) -> 
     with pytest.raises(DataError, match=r"few-shot examples is 0 before and 2 after; the prompt differs in 60 of 60"):
         chaintune.compare(logs[0], logs[1], resamples=FAST)
     facts = read_log(logs[1], ReadOptions())["balls"].facts
-    assert facts == {"task version": "3.0", "few-shot examples": "2"}
+    assert facts == {"task version": "3.0", "few-shot examples": "2", "chat": "off"}
     by_length = chaintune.compare(place.log(0), place.log(1), metric="acc_norm", resamples=FAST)
     ours = [own(place, side) for side in (0, 1)]
     expected = chaintune.compare(ours[0], ours[1], metric="accuracy_per_byte", resamples=FAST)

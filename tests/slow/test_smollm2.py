@@ -91,9 +91,11 @@ def test_log_probabilities_in_its_chat_template_are_those_of_lm_eval(
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     several = tasks.load("bbq", train="1 per category", test="10 per category", chat="on").test
-    items = sorted(several, key=lambda item: len(str(item.prompt)))[:50]  # of the shortest, as fp64 is slow
-    assert len(items) == 50
+    shortest = sorted(several, key=lambda item: len(str(item.prompt)))[:50]  # as fp64 is slow
+    items = sorted(shortest, key=lambda item: item.id)
     scores = tiny.score(loaded, items, task="bbq")
+    assert scores.example_ids == [item.id for item in items]  # so that rows are compared with their own
+    assert len(items) == 50
     # In fp32 the harness's own sums round by up to as much as is allowed here.
     exact = replace(loaded, model=deepcopy(loaded.model).double())
     theirs = harness_chat_logprobs(exact, items, tmp_path)
