@@ -19,6 +19,7 @@ from chaintune.models import (
     tell_other_base,
 )
 from chaintune.models.classifiers import load_classifier
+from chaintune.models.folders import ADAPTER_CONFIG
 from chaintune.models.quantised import check_quantised
 from chaintune.records import canonical_digest
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of, reference_of
@@ -81,6 +82,14 @@ class BaseModel:
                 "and compare take it, but nothing can be trained from it; name a folder, a .gguf file or a Hub id"
             )
         return self.weights
+
+    def folders(self, checkpoint: Path) -> tuple[Path, Path | None]:
+        """Where the weights of a checkpoint of it lie, and the adapter on top of them if that is what it is.
+
+        Args:
+            checkpoint: its folder.
+        """
+        return (self.folder, checkpoint) if (checkpoint / ADAPTER_CONFIG).is_file() else (checkpoint, None)
 
     def reader(self) -> Reader:
         """What it reads texts with."""

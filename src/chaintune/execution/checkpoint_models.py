@@ -8,7 +8,6 @@ from typing import Any
 from chaintune.execution.bases import BaseModel
 from chaintune.models import LoadedModel, Precision, Reader, with_adapter
 from chaintune.models.classifiers import Classifier, load_classifier
-from chaintune.models.folders import ADAPTER_CONFIG
 from chaintune.models.memory import free_memory
 from chaintune.models.precision import Quantize
 from chaintune.plan.nodes import Node
@@ -73,7 +72,7 @@ class CheckpointModels:
         # The two of a divergence may be two bases.
         if own := next((one for one in (base, *self._bases.values()) if one.key == key), None):
             return folder, own.adapter
-        return (base.folder, folder) if (folder / ADAPTER_CONFIG).is_file() else (folder, None)
+        return base.folders(folder)
 
     def classifier(self, base: BaseModel) -> Classifier:
         """The classifier that a base is, in place of the model in memory."""

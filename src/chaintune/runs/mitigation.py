@@ -11,7 +11,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import read_json
 from chaintune.models import merge_adapter, save
-from chaintune.models.folders import ADAPTER_CONFIG, weight_shapes
+from chaintune.models.folders import weight_shapes
 from chaintune.plan.branches import Branch, added_stage, compared, merged_step, resolved
 from chaintune.plan.graph import Family
 from chaintune.records import Chain, ChainStep, Recommendation, Task, chain_label, variant_label
@@ -178,9 +178,8 @@ def write_model(session: Session, chain: str, folder: Path, *, variant: str = ""
         raise ModelError(
             f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again"
         )
-    adapter = entry.path if (entry.path / ADAPTER_CONFIG).is_file() else None
     base = session.bases[node.base]
-    loaded = base.load(base.folder if adapter else entry.path, adapter, precision=session.precision, trainable=False)
+    loaded = base.load(*base.folders(entry.path), precision=session.precision, trainable=False)
     with (
         os_errors_as_store_error(folder.parent, f"the model {folder.name} cannot be written"),
         atomic.replacing_files(folder) as new,
