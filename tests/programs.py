@@ -1,5 +1,6 @@
 """Programs in processes of their own. On Linux they are forked from one that has loaded torch already."""
 
+import gc
 import logging
 import os
 import runpy
@@ -183,3 +184,23 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], f
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def ray_started(tries: int = 3) -> Any:
+    """A new cluster of two cores of this machine.
+
+    Ray waits 30 seconds for its own processes, which a busy machine may need longer for.
+    """
+    import ray
+
+    how = {"num_cpus": 2, "include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    # Nothing holds the processes of a cluster that failed, which Ray ends with this one: Python warns that they run.
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        try:
+            return ray.init("local", **how)
+        except Exception as error:
+            if tries == 1 or "timed out during startup" not in str(error):
+                raise
+        gc.collect()
+    ray.shutdown()
+    return ray_started(tries - 1)

@@ -1,11 +1,9 @@
 """Studies on a Ray cluster of this machine: the smoke study with real models, and text whose workers are killed."""
 
-import gc
 import json
 import os
 import signal
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +27,7 @@ from tests import dummy_engine, tiny
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, Smoke, checkpoints, outcome_of, scores
 from tests.integration.test_external import SCRIPT, command
-from tests.programs import Start
+from tests.programs import Start, ray_started
 
 ray = pytest.importorskip("ray")
 
@@ -40,23 +38,8 @@ BOTH_CORES = "recipe.cpus=2"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Two cores of this machine; its address."""
-    yield _started().address_info["gcs_address"]
+    yield ray_started().address_info["gcs_address"]
     ray.shutdown()
-
-
-def _started(tries: int = 3) -> Any:
-    """A new cluster. Ray waits 30 seconds for its own processes, which a busy machine may need longer for."""
-    how = {"num_cpus": 2, "include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    # Nothing holds the processes of a cluster that failed, which Ray ends with this one: Python warns that they run.
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        try:
-            return ray.init("local", **how)
-        except Exception as error:
-            if tries == 1 or "timed out during startup" not in str(error):
-                raise
-        gc.collect()
-    ray.shutdown()
-    return _started(tries - 1)
 
 
 def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from chaintune.study.study import Study
 from tests import tiny
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, scores
+from tests.programs import ray_started
 from tests.unit.store import s3_server
 
 ray = pytest.importorskip("ray")
@@ -38,8 +39,7 @@ def cluster() -> Iterator[str]:
     """Two cores of this machine, for one driver after another; its address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-        yield context.address_info["gcs_address"]
+        yield ray_started().address_info["gcs_address"]
         ray.shutdown()
 
 
@@ -78,7 +78,7 @@ class Site:
         return []
 
     def wait_for_calls(self, count: int, driver: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while len(self.calls()) < count:
             assert driver.poll() is None, driver.communicate()[1]
             assert time.monotonic() < deadline, "no progress"

@@ -212,7 +212,7 @@ class _Named:
 
 @dataclass(frozen=True, eq=False)
 class _Counts:
-    """How often each text occurs in each group. Shape: counts `[K, V]`."""
+    """How often each text occurs in each group, in the order of the texts. Shape: counts `[K, V]`."""
 
     names: list[str]
     counts: Floats
@@ -227,10 +227,12 @@ class _Counts:
         codes = encoded.indices.fill_null(-1).to_numpy()
         each = np.zeros((members.shape[1], len(encoded.dictionary)))
         np.add.at(each, (np.tile(np.arange(len(each)), len(known))[codes >= 0], codes[codes >= 0]), 1.0)
-        return cls(encoded.dictionary.to_pylist(), members @ each)
+        names = encoded.dictionary.to_pylist()
+        order = sorted(range(len(names)), key=names.__getitem__)
+        return cls([names[k] for k in order], (members @ each)[:, order])
 
     def commonest(self) -> list[tuple[str, float]]:
-        """The text that occurs most often in each group, and how often; no text where none does."""
+        """The text that occurs most often in each group, the first of several, and how often; none where none does."""
         if not self.names:
             return [("", 0.0)] * len(self.counts)
         best = self.counts.argmax(axis=1)

@@ -29,30 +29,29 @@ def choice_fields(row: Row) -> list[str]:
 def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]]:
     """The columns with answers, labels, ties, chance and margins, and which column of a score file each is of.
 
-    A choice is called by its text where all examples offer the same ones, else by its place. Where what is right does
-    not follow from them as the log scores it, ties alone are added.
+    A choice is called by its text where all examples offer the same ones, in whatever order, else by its place. Where
+    what is right does not follow from them as the log scores it, ties alone are added.
 
     Args:
         columns: those of `choice_fields` and the metric's.
         metric: by which a choice is preferred, one of `METRICS`.
     """
-    answers, targets, texts = columns.values[ANSWERS], columns.values[_TARGET], _choices(columns)
-    same = [column[0] for column in texts] if all(len(set(column)) == 1 for column in texts) else []
-
-    def offered(row: int) -> Sequence[str]:
-        return same or [column[row] for column in texts]
-
+    answers, targets = columns.values[ANSWERS], columns.values[_TARGET]
+    offers = list(zip(*_choices(columns), strict=True))
     by_length = metric == _BY_LENGTH
-    numbers = [_numbers(values, offered(row) if by_length else ()) for row, values in enumerate(answers)]
+    numbers = [_numbers(own, offer if by_length else ()) for own, offer in zip(answers, offers, strict=True)]
     chosen: list[Any] = [own.index(max(own)) if own else None for own in numbers]
     made: dict[str, Sequence[Any]] = {"outcome": [NO_PREFERENCE if is_tie(own) else None for own in numbers]}
-    gold: list[Any] = [one if type(one) is int else _gold(one, offered(row)) for row, one in enumerate(targets)]
+    gold: list[Any] = [
+        one if type(one) is int else _gold(one, offer) for one, offer in zip(targets, offers, strict=True)
+    ]
     if all(map(_explains, chosen, gold, answers, columns.values[metric])):
-        by_text = all(same) and len(set(same)) == len(answers[0]) and max(map(len, answers)) == len(same)
-        made["answer"] = [same[place] if by_text else str(place) for place in chosen]
+        by_text = _are_same(offers, answers)
+        called = [offer if by_text else range(len(own)) for own, offer in zip(answers, offers, strict=True)]
+        made["answer"] = [str(names[place]) for names, place in zip(called, chosen, strict=True)]
         made[CHANCE] = [1 / len(values) for values in answers]
         made[LOG_MARGIN] = [log_margin(_numbers(own, ()), place) for own, place in zip(answers, gold, strict=True)]
-        labels = [same[place] if by_text else str(place) for place in gold]
+        labels = [str(names[place]) for names, place in zip(called, gold, strict=True)]
         if explain(columns.values[metric], labels, made["answer"]):
             made[LABEL] = labels
     known = {f"{_MADE}{name}": column for name, column in made.items()}
@@ -63,6 +62,14 @@ def _explains(chosen: int | None, gold: int | None, answers: Any, score: Any) ->
     """Whether a score is 1 where what was chosen is right, and only there."""
     known = chosen is not None and gold is not None and 0 <= gold < len(answers)
     return known and (chosen == gold) == (score == 1)
+
+
+def _are_same(offers: Sequence[Sequence[str]], answers: Sequence[Any]) -> bool:
+    """Whether all examples offer the same texts, each once."""
+    texts = set(offers[0])
+    return all(texts) and all(
+        set(offer) == texts and len(offer) == len(own) == len(texts) for offer, own in zip(offers, answers, strict=True)
+    )
 
 
 def _choices(columns: Columns) -> list[list[str]]:

@@ -270,3 +270,11 @@ def test_what_scores_below_chance_is_told_so() -> None:
     assert found.before.value == 0.25
     assert found.verdict == "inconclusive"
     assert "not shown to be above chance, 33.3 %" in found.verdict_reason
+
+
+@pytest.mark.parametrize("names", [("blue", "green"), ("green", "blue")])
+def test_of_answers_that_are_equally_common_the_first_by_name_is_told(names: tuple[str, str]) -> None:
+    golds = [names[row % 2] for row in range(N)]
+    side = labelled(golds, golds)
+    own = answers_of([side], grouping(side, []))[0]
+    assert (own.gold_label, own.answer) == ("blue", "blue")

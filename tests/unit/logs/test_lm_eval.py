@@ -356,6 +356,9 @@ def test_answers_that_are_labels_are_read_from_choices(tmp_path: Path) -> None:
     assert answered(tmp_path / "c", named) == answered(tmp_path / "b", lines)
     mixed = [line | {"filtered_resps": [[float(v), False] for v, _ in line["filtered_resps"]]} for line in lines]
     assert answered(tmp_path / "d", mixed) == answered(tmp_path / "b", lines)
+    # The same choices in another order for every second pair.
+    turned = [chosen(k, k // 2 % 2, *[(" fine", " hateful")] * (k // 2 % 2)) for k in range(8)]
+    assert answered(tmp_path / "f", turned) == answered(tmp_path / "b", lines)
     # As lists of prompt and continuation, up to 0.4.2.
     listed = [line | {"arguments": [["Who?", " hateful"], ["Who?", " fine"]]} for line in mixed]
     unhashed = [{name: value for name, value in line.items() if not name.endswith("_hash")} for line in old(listed)]
