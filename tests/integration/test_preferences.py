@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from chaintune.errors import ConfigError
-from chaintune.plan.nodes import DataMix
+from chaintune.plan.nodes import CurvatureNode, DataMix
 from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -116,6 +116,20 @@ def test_references_may_be_asked_for_as_a_measure_too(smoke: Smoke, pairs: Path,
     assert sorted(splits) == ["test", "test", "train"]
 
 
+def test_curvature_is_that_of_the_answers_that_a_stage_teaches(smoke: Smoke, pairs: Path, tmp_path: Path) -> None:
+    def asked(**recipe: str) -> tuple[CurvatureNode, ...]:
+        keys: dict[str, Any] = {"curvature": {"examples": 4}, "recipe": {"objective": "sft"} | recipe}
+        return open_study(tmp_path, study(smoke, pairs, **keys)).plan.curvatures
+
+    chosen, rejected = asked(teach="chosen"), asked(teach="rejected")
+    assert [node.loss.teach for node in (*chosen, *rejected)] == ["chosen"] * 2 + ["rejected"] * 2
+    keys = {node.key for node in (*chosen, *rejected)}
+    assert len(keys) == 4
+    # Measures of the same checkpoint under another loss are others, too.
+    last = asked(teach="chosen", turns="last")
+    assert not keys & {node.key for node in last}
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
@@ -133,7 +147,7 @@ def test_references_may_be_asked_for_as_a_measure_too(smoke: Smoke, pairs: Path,
         ),
         (
             {"curvature": {"examples": 4}},
-            "task 'prefs' has pairs of answers, and curvature is that of a loss on single ones",
+            "task 'prefs' is taught pairs by a loss held against the model before",
         ),
         ({"recipe": {"loss": "ipo", "label_smoothing": 0.1}}, "label_smoothing: 0.1 is for loss 'sigmoid'"),
     ],

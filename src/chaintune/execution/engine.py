@@ -394,7 +394,7 @@ class LocalEngine:
             loaded,
             hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
             task=task.name,
-            objective=node.objective,
+            loss=node.loss,
             space=node.space,
             batches=node.batches,
             search=hessian.Search(node.tolerance, node.basis, seed=node.examples_seed),

@@ -28,7 +28,7 @@ def curvature(
     examples: Sequence[Example],
     *,
     task: str,
-    objective: str | None = None,
+    loss: Recipe | None = None,
     space: Space = "full",
     batches: int = 4,
     search: Search = DEFAULT_SEARCH,
@@ -48,7 +48,7 @@ def curvature(
         loaded: the model; it is left unchanged.
         examples: in any order; the result does not depend on it.
         task: name that the result bears.
-        objective: whose loss it is; None is the one that takes the examples' targets.
+        loss: the recipe whose loss it is; where it names no objective, the one that takes the examples' targets.
         space: `full`, or `lora` for the weights of the model's adapter alone.
         batches: disjoint parts of the examples whose radius is measured too, for its spread; 0 for none.
         search: for an eigenvalue; its seed also says which example is in which part.
@@ -69,7 +69,7 @@ def curvature(
     """
     _check(search, space, batches, len(examples))
     chosen = choose_examples(examples, None, task=task, seed=search.seed)
-    optimised = objective_of(with_objective(Recipe(objective=objective), targets_of(chosen), task=task))
+    optimised = objective_of(with_objective(loss or Recipe(), targets_of(chosen), task=task))
     if optimised.has_reference:
         raise ConfigError(
             f"task '{task}': its loss is held against another model, and curvature is that of one; take a task without "

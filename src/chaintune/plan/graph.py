@@ -316,16 +316,19 @@ class Graph:
                 "write its 'task', or leave curvature out"
             )
         facts, key = self.facts[step.task], made[chain]
-        if Preference in facts.targets:
-            raise ConfigError(
-                f"curvature: task '{step.task}' has pairs of answers, and curvature is that of a loss on single ones; "
-                "leave curvature out, or begin the chains with another task"
-            )
         recipe = with_objective(self._settings(step, variant).recipe, facts.targets, task=step.task)
+        if objective_of(recipe).has_reference:
+            raise ConfigError(
+                f"curvature: task '{step.task}' is taught pairs by a loss held against the model before, and "
+                "curvature is that of one model; leave curvature out, or begin the chains with another task"
+            )
         check_curvature(spec, step.task, facts.examples, recipe.method)
-        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
+        loss = recipe.loss_settings
+        how = spec.model_dump() | {"examples_seed": self.study.seed}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
-        payload |= self._rendered(base, [step.task])
+        payload |= {"objective": loss.objective} | self._rendered(base, [step.task])
+        if loss != Recipe(objective=loss.objective):
+            payload |= {"teaches": [loss.turns, loss.teach]}
         node = CurvatureNode(
             key=canonical_digest(payload | how),
             checkpoint_key=key,
@@ -337,6 +340,7 @@ class Graph:
             precision=self.precision,
             variant=variant.labels,
             tokens=round(facts.tokens.taught * spec.examples / facts.examples),
+            loss=loss,
             **how,
         )
         self.curvatures.setdefault(key, node)
@@ -358,7 +362,7 @@ class Graph:
         for task in (task for task in self.facts if task in taught):
             recipe = self._settings(Step(ChainStep.plain(task), task, (Portion(task),)), family.variant).recipe
             if not objective_of(recipe).has_reference:
-                losses[task] = Recipe(objective=recipe.objective, turns=recipe.turns, teach=recipe.teach)
+                losses[task] = recipe.loss_settings
         examples, seed, tasks = self.study.gradients, self.study.seed, tuple(losses)
         payload = {"format": OVERLAP_FORMAT, "kind": "overlap", "checkpoint": key, "examples": [examples, seed]}
         payload |= {"tasks": [self.facts[task].train_digest for task in tasks], "precision": self.precision}

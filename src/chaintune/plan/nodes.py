@@ -418,7 +418,7 @@ class CurvatureNode(_WholeModelNode):
 
     Attributes:
         task: whose loss.
-        objective: that the stage optimised.
+        loss: of the stage that taught it.
         examples, space, batches, tolerance, basis: how, as `hessian.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
     """
@@ -426,7 +426,7 @@ class CurvatureNode(_WholeModelNode):
     kind: ClassVar[str] = "curvature"
 
     task: str
-    objective: str
+    loss: Recipe
     examples: int
     space: Literal["full", "lora"]
     batches: int

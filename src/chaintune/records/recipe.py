@@ -148,6 +148,11 @@ class Recipe:
         return 2 * stored_bytes + (3 * _FP32_BYTES if copied else 2 * stored_bytes)
 
     @property
+    def loss_settings(self) -> "Recipe":
+        """The part of it that says which loss of single answers is minimised, everything else as it is by default."""
+        return Recipe(objective=self.objective, turns=self.turns, teach=self.teach)
+
+    @property
     def adapter_settings(self) -> PeftSettings | None:
         """The adapter that is trained; None in full tuning.
 

@@ -14,7 +14,7 @@ from chaintune.errors import ConfigError, DataError, ModelError
 from chaintune.hessian import Search, choose_examples, curvature
 from chaintune.models import merge_adapter
 from chaintune.models.adapters import new_adapter
-from chaintune.records import Curvature
+from chaintune.records import Curvature, Preference, Recipe
 from tests import tiny
 from tests.reference import reference_loss
 from tests.unit.hessian.conftest import EXAMPLES, Dense, adapted_model, dense, small_model, texts
@@ -52,6 +52,18 @@ def test_agrees_with_a_power_iteration(dense_llama: Dense) -> None:
         vector = [part / length for part in vector]
     assert length == pytest.approx(max(map(abs, dense_llama.ends)), rel=0.01)
     assert found.radius == pytest.approx(length, rel=0.01)
+
+
+def test_of_a_pair_the_answer_that_is_taught_counts() -> None:
+    pairs = [
+        replace(one, target=Preference(one.choices.texts[one.choices.gold], one.choices.texts[not one.choices.gold]))
+        for one in EXAMPLES
+    ]
+    right = curvature(small_model(), EXAMPLES, **FEW)
+    chosen = curvature(small_model(), pairs, **FEW, loss=Recipe(objective="sft", teach="chosen"))
+    rejected = curvature(small_model(), pairs, **FEW, loss=Recipe(objective="sft", teach="rejected"))
+    assert (chosen.loss, chosen.radius) == (right.loss, right.radius)
+    assert rejected.loss != right.loss
 
 
 def test_a_tight_tolerance_gives_more_digits(dense_llama: Dense) -> None:

@@ -59,7 +59,7 @@ def test_curvature_needs_the_task_of_the_first_stage() -> None:
     curvature = {"examples": 4, "batches": 2}
     chain = [{"external": {"path": "one", "task": "a"}}, "b"]
     (node,) = make_plan(make_study("ab", chains=[chain], curvature=curvature)).curvatures
-    assert (node.task, node.objective) == ("a", "sft")
+    assert (node.task, node.loss.objective) == ("a", "sft")
     with pytest.raises(
         ConfigError, match="curvature: it is measured on the task of a chain's first stage, and 'external'"
     ):
