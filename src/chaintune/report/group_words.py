@@ -54,7 +54,7 @@ def group_differences(
         size = changes_in(unit).text(distance, sign=False, level=level)
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}{_picked(best, name, unit)}.")
     if best and any(name in best for _, name in clear[:MOST_NAMED]):
-        parts.append("Best estimates reckon with these groups being picked for lying far off.")
+        parts.append("Best estimates allow for these groups having been picked because they lie far off.")
     if left := [estimate.value > 0 for estimate, _ in clear[MOST_NAMED:]]:
         sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
         parts.append(f"Of {number_of(len(left), 'other', 'others')} of {dimension} {' and '.join(sides)}.")

@@ -15,6 +15,7 @@ _INTERVAL = re.compile(r"\([^()]{1,28}\)|\d (?:%|points?)")
 _PIECE = re.compile(r" *(?:[^ >]*>+|[^ >]+)")
 _JOINT = re.compile(r"(?<=[_/.:-])")
 _TOGETHER = "\u00a0"
+POINT = "- "  # before each of the points of a paragraph
 Column = Sequence[str]
 
 
@@ -22,10 +23,15 @@ def text_lines(text: str, width: int) -> list[str]:
     """A paragraph in lines: no interval is broken, and a name only behind a sign that joins its parts.
 
     Args:
-        text: of one line.
+        text: of one line, or of a line and points below it, each behind a dash, whose further lines are indented.
         width: of a line, in characters.
     """
-    return [line.replace(_TOGETHER, " ") for line in _wrapped(_kept_together(text), width)]
+    lines = list[str]()
+    for part in text.split("\n"):
+        sign = POINT if part.startswith(POINT) else ""
+        own = _wrapped(_kept_together(part.removeprefix(sign)), width - len(sign))
+        lines += [(" " * len(sign) if k else sign) + line.replace(_TOGETHER, " ") for k, line in enumerate(own)]
+    return lines
 
 
 def table_lines(table: Table, width: int) -> Iterator[str]:

@@ -21,11 +21,12 @@ def markdown(results: Results) -> str:
     if results.gate:
         parts += [f"**{gate_sentence(results.gate)}**", table_markdown(gate_table(results.gate))]
     for part in results.parts:
-        parts += [escape(paragraph.text) for paragraph in paragraphs(part)]
+        for paragraph in paragraphs(part):
+            parts += [escape(paragraph.head), "\n".join(f"- {escape(point)}" for point in paragraph.points)]
         parts += [table_markdown(table) for table in result_tables(part)]
     if results.provenance:
         parts.append(_provenance(results.provenance))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def table_markdown(table: Table) -> str:

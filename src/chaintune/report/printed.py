@@ -6,6 +6,7 @@ from typing import Literal
 
 from chaintune.report.cells import Table
 from chaintune.report.closing import closing
+from chaintune.report.layout import POINT
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import Paragraph, paragraphs
@@ -77,7 +78,7 @@ def _texts(several: Sequence[Paragraph], *, whole: bool) -> list[str]:
     for one in several:
         counts[one.topic] = counts.get(one.topic, 0) + 1
         if whole or one.topic == "sure" or counts[one.topic] <= _MOST_ALIKE:
-            texts.append(one.text)
+            texts.append("\n".join([one.head, *(f"{POINT}{point}" for point in one.points)]))
     left = sum(max(count - _MOST_ALIKE, 0) for topic, count in counts.items() if topic != "sure") * (not whole)
     return [*texts, f"{left} more paragraphs are in the report."] if left else texts
 
@@ -85,7 +86,8 @@ def _texts(several: Sequence[Paragraph], *, whole: bool) -> list[str]:
 def _without(text: str, told: Sequence[str]) -> str:
     for sentence in told:
         text = text.replace(sentence, "").replace("  ", " ")
-    return text.strip()
+    lines = (line.rstrip() for line in text.split("\n"))
+    return "\n".join(line for line in lines if line not in ("", POINT.rstrip()))
 
 
 def _shortened(table: Table) -> Table:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from chaintune.errors import number_of
 from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine, pooled
 from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
@@ -81,7 +82,7 @@ def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
             )
     return Table(
         "Scaled margins",
-        "A second line without a verdict: how far the right choice lies ahead of the best other one, over the "
+        "A secondary metric without a verdict: how far the right choice lies ahead of the best other one, over the "
         "checkpoint's own median absolute deviation, through the normal distribution function. Positive: margins fell. "
         "A group stands here where its biased forgetting is shown; its margins fall as well where other examples get "
         "surer.",
@@ -103,11 +104,12 @@ def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: flo
     if whole is None or math.isnan(whole.estimate.low):
         return []
     groups = [one for one in own if one.metric == "biased_forgetting"]
-    text = f"Scaled margins, a second line without a verdict, {_moved(whole, level)}"
+    text = f"Scaled margins, a secondary metric without a verdict, {_moved(whole, level)}"
     apart = _apart(groups, level)
     if apart:
         named = (f"{_moved(one, level)} for {joint_name(one)} ({one.dimension})" for one in apart[:MOST_NAMED])
-        more = f"; and part from it for {len(apart) - MOST_NAMED} more" if len(apart) > MOST_NAMED else ""
+        left = len(apart) - MOST_NAMED
+        more = f"; {number_of(left, 'more group differs', 'more groups differ')} from it" if left > 0 else ""
         reference = "rest" if apart[0].bf_reference == "rest" else "whole"
         text += f"; relative to the {reference} they {'; they '.join(named)}{more}"
     elif groups:

@@ -94,7 +94,7 @@ class Presented:
     def html(self) -> str:
         """The same as HTML; every text is escaped."""
         heading = f"<p><b>{_safe(self.title)}</b></p>" if self.title else ""
-        texts = "".join(f"<p>{_safe(text)}</p>" for text in self.texts[:_MOST_TEXTS])
+        texts = "".join(map(_paragraph, self.texts[:_MOST_TEXTS]))
         return f"<div>{heading}{texts}{''.join(map(_html, self.tables))}</div>"
 
     def figures(self) -> Mapping[str, DrawnFigure]:
@@ -182,6 +182,10 @@ def _of_results(results: Results, *, first: str = "", steps: Sequence[Step] = ()
     texts = [text for part in parts for text in (*part.closing, *part.texts)]
     tables = [table for part in parts for table in part.tables]
     return Presented(results.title, [*filter(None, [first]), *gate, *texts], tables[:_MOST_TABLES], results, steps)
+
+
+def _paragraph(text: str) -> str:
+    return "<p>" + "<br>".join(map(_safe, text.split("\n"))) + "</p>"
 
 
 def _html(table: Table) -> str:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chaintune.errors import number_of
@@ -43,16 +43,23 @@ class Paragraph:
         topic: what it is about.
         first: its first sentence.
         rest: what follows; may be empty.
+        points: what is said below, each by itself, such as of the groups of one dimension.
     """
 
     topic: Literal["forgotten", "order", "variant", "brought back", "sure"]
     first: str
     rest: str = ""
+    points: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> str:
+        """What stands above the points."""
+        return f"{self.first} {self.rest}".strip()
 
     @property
     def text(self) -> str:
         """The whole paragraph."""
-        return f"{self.first} {self.rest}".strip()
+        return " ".join([self.head, *self.points])
 
 
 def summary(results: Results) -> str:
@@ -67,8 +74,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
     """The paragraphs of `summary`, each with its topic: one for each comparison, or for each task that was lost."""
     answer = [Paragraph("forgotten", gate_sentence(results.gate))] if results.gate else []
     if results.comparisons:
-        texts = _series_texts(results.series) if results.series else map(_comparison_text, results.comparisons)
-        return [*answer, *(Paragraph("forgotten", "", text) for text in texts)]
+        return [*answer, *(_of_series(results.series) if results.series else map(_compared, results.comparisons))]
     shown, limits, level = results.shown, results.limits, results.level
     lost = [row for row in results.plain if row.metric == "forgetting" and row.is_whole]
     if not lost:
@@ -94,20 +100,20 @@ def paragraphs(results: Results) -> list[Paragraph]:
     return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 
 
-def _series_texts(series: Series) -> Iterator[str]:
+def _of_series(series: Series) -> Iterator[Paragraph]:
     """Of each task the course of its score, the first checkpoint against the last, and the steps; of rivals each."""
     for task in series.tasks:
         whole = [one for one in series.at(series.whole) if one.task == task]
         steps = [one for one in series.at(series.steps) if one.task == task]
         if not series.against_first and steps:
-            yield _course(steps)
+            yield Paragraph("forgotten", "", _course(steps))
         for one in whole:
-            yield f"From {one.start} to {one.end}: {_comparison_text(one)}"
+            compared = _compared(one)
+            yield replace(compared, rest=f"From {one.start} to {one.end}: {compared.rest}")
         if not series.against_first:
-            yield " ".join(["Step by step:", *(_step(one) for one in steps)])
-        yield from _chosen(series, task)
-        if cautions := {text: None for one in series.comparisons if one.task == task for text in one.cautions.values()}:
-            yield " ".join(cautions)
+            yield Paragraph("forgotten", "", "Step by step:", tuple(map(_step, steps)))
+        cautions = {text: None for one in series.comparisons if one.task == task for text in one.cautions.values()}
+        yield from (Paragraph("forgotten", "", text) for text in (*_chosen(series, task), " ".join(cautions)) if text)
 
 
 def _chosen(series: Series, task: str) -> Iterator[str]:
@@ -145,13 +151,14 @@ def _step(comparison: Comparison) -> str:
     return " ".join(parts)
 
 
-def _comparison_text(comparison: Comparison) -> str:
+def _compared(comparison: Comparison) -> Paragraph:
+    """What became of the whole task, and below it of the groups of each dimension."""
     rows = comparison.named_rows
     whole = next(row for row in rows if row.metric == "forgetting" and row.is_whole)
     sides = [("before", comparison.overall.answers_before), ("after", comparison.overall.answers_after)]
     parts = [_flips(comparison), chance_line(sides, comparison.unit)]
     lost = forgetting_paragraph(whole, rows, level=comparison.level, further=comparison.named_further)
-    parts.append(lost.text)
+    parts.append(lost.head)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
         unchanged = whole.estimate.low == whole.estimate.high
@@ -182,9 +189,8 @@ def _comparison_text(comparison: Comparison) -> str:
     parts += [apart_sentence(comparison), _written_twice(comparison)]
     parts += people_sentences(comparison)
     parts += [*power_sentences(comparison), *(() if comparison.end else comparison.cautions.values())]
-    return " ".join(
-        [*filter(None, parts), "This speaks about these two checkpoints, not about what their recipe does in general."]
-    )
+    parts.append("This speaks about these two checkpoints, not about what their recipe does in general.")
+    return Paragraph("forgotten", "", " ".join(filter(None, parts)), lost.points)
 
 
 def _flips(comparison: Comparison) -> str:
@@ -230,11 +236,14 @@ def forgetting_paragraph(
     if not incomplete:  # else the verdict may be open for want of scores, not of examples
         parts += _limit(row, rows)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
-    for place, dimension in enumerate(dict.fromkeys(r.dimension for r in bias)):
-        parts += group_sentences(bias, dimension, rows, level=level, brief=place >= _MOST_DIMENSIONS)
+    several = [
+        group_sentences(bias, dimension, rows, level=level, brief=place >= _MOST_DIMENSIONS)
+        for place, dimension in enumerate(dict.fromkeys(r.dimension for r in bias))
+    ]
     if not incomplete:  # margins have no bounds of their own
-        parts += margins_sentence(row, further, level=level)
-    return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
+        several.append(margins_sentence(row, further, level=level))
+    points = tuple(" ".join(sentences) for sentences in several if sentences)
+    return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts), points)
 
 
 def group_sentences(

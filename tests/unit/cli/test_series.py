@@ -38,7 +38,7 @@ def test_a_series_is_told_step_by_step(
     code, out, err = run(capsys, *checkpoints, "--by", "faith", "--format", "md", "--html", str(page))
     assert (code, err) == (0, "")
     assert "Score in items along 3 checkpoints: 88.8% (base), 87.5% (sft), 45.0% (dpo)." in out
-    assert "Step by step: Whether sft forgot items since the base" in out
+    assert "Step by step:\n\n- Whether sft forgot items since the base" in out
     assert "dpo forgot items since sft" in out
     assert "a (faith) lost more than the whole" in out.split("Step by step")[1]
     assert out.count("corrected over pairs of checkpoints as one family: forgetting over 3 pairs of checkpoints") == 2

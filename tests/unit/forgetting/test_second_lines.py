@@ -77,7 +77,7 @@ def test_margins_show_what_no_answer_does_and_give_no_verdict() -> None:
 def test_they_are_told_in_their_own_unit_and_never_in_points() -> None:
     results = Results.of([fallen()])
     (sentence,) = [part for part in summary(results).split(". ") if "margins" in part]
-    assert "a second line without a verdict" in sentence
+    assert "a secondary metric without a verdict" in sentence
     assert "relative to the whole they fell by" in sentence
     assert "for Age (by)" in sentence
     assert "scaled margin" in sentence

@@ -8,6 +8,7 @@ from chaintune.report.cells import Table
 from chaintune.report.layout import table_lines, text_lines
 from chaintune.report.printed import chosen, printout
 from chaintune.report.results import Results
+from chaintune.report.words import paragraphs
 from tests.variant_studies import FULL, LORA, NAMED, results
 
 LONG = "a_name_of_exactly_forty_characters_long!"
@@ -68,6 +69,28 @@ def test_paragraphs_fit_and_break_no_interval_and_no_number_from_its_unit() -> N
         for whole in ("17.4 points", "(95 % CI -30.2 to -4.6)", "51 %", "(full lr=1e-4)"):
             assert sum(line.count(whole) for line in lines) == 3, (width, whole)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_points_stand_below_their_paragraph_and_are_indented() -> None:
+    text = "It forgot.\n- By kind: nothing is shown.\n- By owner: Ann lost more than the whole."
+    assert text_lines(text, 20) == [
+        "It forgot.",
+        "- By kind: nothing",
+        "  is shown.",
+        "- By owner: Ann lost",
+        "  more than the",
+        "  whole.",
+    ]
+    assert "\n".join(text_lines(text, 80)) == text
+
+
+def test_groups_of_a_dimension_are_a_point_of_the_paragraph_of_their_task(study: Results) -> None:
+    lost = [one for one in paragraphs(study) if one.topic == "forgotten"]
+    assert all(sum("kind" in point for point in one.points) == 1 for one in lost)
+    assert all("kind" not in one.head for one in lost)
+    assert all(one.text == " ".join([one.head, *one.points]) for one in lost)
+    printed = printout(study, "all").texts
+    assert [text.count("\n- ") for text in printed[: len(lost)]] == [len(one.points) for one in lost]
 
 
 def test_few_tables_are_printed_and_the_others_are_named(study: Results) -> None:
