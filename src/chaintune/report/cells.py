@@ -290,3 +290,9 @@ def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     if row.variant:
         parts.append(row.variant)
     return ", ".join(parts)
+
+
+def checkpoint_name(row: ResultRow) -> str:
+    """The chain of a row's checkpoint, with the variant where there is one."""
+    name = row.chain or "the later checkpoint"
+    return f"{name} ({row.variant})" if row.variant else name

@@ -6,8 +6,10 @@ from chaintune.records import ResultRow
 from chaintune.records.examples import LABEL
 from chaintune.records.results import VARIANT_METRICS
 from chaintune.report.cells import joint_name
+from chaintune.report.forgetting_words import group_sentences
+from chaintune.report.recovery_words import recovery_text
 from chaintune.report.results import Results
-from chaintune.report.words import group_sentences, order_sentence, recovery_text
+from chaintune.report.words import order_sentence
 
 
 def closing(results: Results) -> list[str]:

@@ -6,10 +6,11 @@ from typing import Literal
 
 from chaintune.report.cells import Table
 from chaintune.report.closing import closing
+from chaintune.report.forgetting_words import Paragraph
 from chaintune.report.layout import POINT
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
-from chaintune.report.words import Paragraph, paragraphs
+from chaintune.report.words import paragraphs
 
 TableChoice = Literal["few", "all", "none"]
 

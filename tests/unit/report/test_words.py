@@ -13,8 +13,9 @@ from chaintune.forgetting import compare
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Verdict
 from chaintune.report.group_words import group_differences
 from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.recovery_words import recommendations, recommended
 from chaintune.report.results import Results
-from chaintune.report.words import definition, recommendations, recommended
+from chaintune.report.words import definition
 from chaintune.report.words import summary as summary_of
 from tests import synthetic
 

@@ -29,9 +29,9 @@ from chaintune.report.figures.forest import (
     texts_beside,
 )
 from chaintune.report.figures.groups import VERDICTS, counts
+from chaintune.report.forgetting_words import verdict_sentence
 from chaintune.report.labels import listed, one_line, slug
 from chaintune.report.results import Results
-from chaintune.report.words import verdict_sentence
 
 _MOST_ROWS = 30
 _MOST_READ = 12

@@ -8,9 +8,9 @@ from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.comparison import LOWER
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.cells import biased_only_note, checkpoint, joint_name
+from chaintune.report.forgetting_words import reference_text
 from chaintune.report.labels import slug
 from chaintune.report.results import Results
-from chaintune.report.words import reference_text
 
 Statistic = tuple[RowKey, str, str, str]
 

@@ -12,9 +12,9 @@ from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
+from chaintune.report.forgetting_words import verdict_sentence
 from chaintune.report.group_words import group_differences
 from chaintune.report.labels import listed, one_line
-from chaintune.report.words import verdict_sentence
 
 MOST_ROWS = 20
 _MOST_READ_OUT = 6

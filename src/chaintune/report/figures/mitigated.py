@@ -15,8 +15,8 @@ from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_pric
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import one_line, slug
 from chaintune.report.mitigations import beyond_reference
+from chaintune.report.recovery_words import recommendations, recoveries_text, recovery_text
 from chaintune.report.results import Results
-from chaintune.report.words import recommendations, recoveries_text, recovery_text
 
 _MOST_ROWS = 30
 _MOST_READ = 4

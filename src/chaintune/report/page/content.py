@@ -7,7 +7,7 @@ from typing import Any
 from chaintune.records import Verdict
 from chaintune.records.figures import Figure
 from chaintune.report.cells import Table
-from chaintune.report.words import Paragraph
+from chaintune.report.forgetting_words import Paragraph
 
 
 @dataclass(frozen=True, slots=True)

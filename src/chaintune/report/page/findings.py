@@ -8,8 +8,8 @@ from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import Table, checkpoint_columns
+from chaintune.report.forgetting_words import Paragraph
 from chaintune.report.page.content import Finding
-from chaintune.report.words import Paragraph
 
 _HEADINGS = {
     "forgotten": "What was forgotten, and for whom",
