@@ -13,7 +13,7 @@ from chaintune.execution.compute import Report, StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.run import run_plan
 from chaintune.files import atomic
-from chaintune.plan.graph import TaskTokens
+from chaintune.plan.facts import TaskTokens
 from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Task, choice_measurement

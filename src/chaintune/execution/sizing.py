@@ -20,7 +20,7 @@ from chaintune.models.encoding import (
     tell_special_tokens,
 )
 from chaintune.models.folders import weight_shapes
-from chaintune.plan.graph import TaskTokens
+from chaintune.plan.facts import TaskTokens
 from chaintune.records import Example, Recipe, Task
 from chaintune.records.audit import UNUSED, template_unused
 from chaintune.scoring.measures.measure import evenly_spaced

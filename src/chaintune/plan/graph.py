@@ -1,6 +1,6 @@
 """Stages by parent and scores by checkpoint, each with the key that its results depend on."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from types import MappingProxyType
@@ -8,7 +8,9 @@ from typing import Any
 
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
+from chaintune.plan.facts import TaskFacts
 from chaintune.plan.judging import Judges, TaskJudge
+from chaintune.plan.measurements import addressed, divergence_key, through_server
 from chaintune.plan.nodes import (
     Cell,
     CurvatureNode,
@@ -30,12 +32,9 @@ from chaintune.records import (
     Chain,
     ChainStep,
     Checkpoint,
-    Choices,
     MitigationRef,
-    Preference,
     Recipe,
     Reference,
-    Task,
     canonical_digest,
 )
 from chaintune.records.choice import CHOICE
@@ -43,126 +42,26 @@ from chaintune.records.generation import GENERATION, Generation
 from chaintune.records.mitigations import BY_SCORES
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
-from chaintune.scoring.measures import MEASURES, Measure
+from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.measures.own_turns import OWN_TURNS
-from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
-from chaintune.scoring.scorers.metric import configured, expects
+from chaintune.scoring.scorers.metric import configured
 from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
-from chaintune.study.serve import Serve
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
-from chaintune.tasks.free import is_open
-from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
+from chaintune.tuning.objectives import objective_of, protecting, with_objective
 
 STAGE_FORMAT = 3
-MEASUREMENT_FORMAT = 4
-# Of what a chat template renders, in the keys of that alone.
-RENDERED_FORMAT = 2
 CURVATURE_FORMAT = 2
-KL_FORMAT = 1
 OVERLAP_FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TaskTokens:
-    """How many tokens a task has.
-
-    Attributes:
-        taught: in one epoch of training.
-        scored: in one scoring, by split.
-        written: that are read and at most written in one measurement by texts.
-        rewritten: of these texts that a base writes a second time.
-        asked: that are read of training prompts without answers, which a checkpoint is to answer itself.
-    """
-
-    taught: int
-    scored: Mapping[Split, int]
-    written: int = 0
-    rewritten: int = 0
-    asked: int = 0
-
-
-CountTokens = Callable[[Task], TaskTokens]
 # What determines each stage that another program trains, beside its parent, data and seed.
 Contents = Mapping[ExternalStage, tuple[tuple[str, str], ...]]
 # Base and task -> digest of the chat template that renders the examples; those that are read as plain text are absent.
 Templates = Mapping[tuple[str, str], str]
 # Base -> tokens that end a text of it and of what is trained from it.
 Ends = Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
-    """What the graph needs to know of a task: digests, tokens of one pass, and how many examples teach.
-
-    Attributes:
-        train_digest: of the examples that are taught.
-        measured: what is asked of a checkpoint, by measure, the deciding one first, and split; empty of a task that is
-            never measured.
-        metric: name of the deciding item metric.
-        judges_by: what else determines the deciding scores where a scorer without a model judges texts; else empty.
-        unexpected: whether the deciding scores hang on what is expected of an example, and training examples do not say
-            it.
-        tokens: that are taught and scored.
-        examples: of the train split.
-        targets: classes of the train split's targets.
-        test_digest: of the examples that are tested; empty where there are none.
-        references: what a stage asks of the model before it, as `measured` has it.
-        decides: the measure of the deciding item metric, or the scorer whose model does; empty of a task that is never
-            tested.
-        own: the measure by which a checkpoint gives its own answer to a training example, and the digest of what it is
-            asked; empty of a task whose prompts no mitigation has answered.
-        has_answers: whether each example that is tested says what a right answer is.
-    """
-
-    train_digest: str
-    measured: Mapping[str, Mapping[Split, list[Any]]]
-    metric: str
-    tokens: TaskTokens
-    examples: int
-    targets: frozenset[type]
-    references: Mapping[str, Mapping[Split, list[Any]]]
-    test_digest: str = ""
-    decides: str = ""
-    judges_by: Sequence[str] = ()
-    unexpected: bool = False
-    own: tuple[str, str] = ("", "")
-    has_answers: bool = False
-
-    @classmethod
-    def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
-        """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
-        tokens = count(task) if count else TaskTokens(0, {"train": 0, "test": 0})
-        targets = targets_of(task.train)
-        references: dict[str, Mapping[Split, list[Any]]] = {}
-        if targets == {Preference}:
-            references = {REFERENCE: {"train": measured_content(task, "train", MEASURES.get(REFERENCE))}}
-        if not task.test:
-            return cls(task.train_digest, {}, "", tokens, len(task.train), targets, references)
-        check_measurable(task, backend)
-        metric, measures = metrics_of(task)[0], {measure.name: measure for measure in measures_of(task)}
-        measured: dict[str, Mapping[Split, list[Any]]] = {
-            name: {split: measured_content(task, split, measures[name]) for split in ("train", "test")}
-            for name in dict.fromkeys([metric.measure, *measures])
-            if name in measures  # what a scorer's model says is asked of no checkpoint
-        }
-        is_scorer = metric.average == "balanced" and (metric.measure == GENERATION or metric.measure not in measures)
-        return cls(
-            task.train_digest,
-            measured,
-            metric.name,
-            tokens,
-            len(task.train),
-            targets,
-            references,
-            task.test_digest,
-            metric.measure,
-            # What people say of texts stands beside the scores, and is no part of them.
-            metrics_of(replace(task, labels=None))[0].content() if metric.measure == GENERATION else (),
-            is_scorer and expects(task.test) and not expects(task.train),
-            has_answers=all(example.target is not None for example in task.test),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -663,115 +562,8 @@ class Graph:
 _What = tuple[str, Split, str]
 
 
-def own_question(task: Task) -> tuple[str, str]:
-    """The measure by which a checkpoint gives its own answer to a task's training examples, and a digest of these.
-
-    Of choices it is the likeliest, by the measurement that targeted replay reads too; of any other it writes a text.
-    """
-    name = CHOICE if targets_of(task.train) == {Choices} else GENERATION
-    name = OWN_TURNS if all(map(is_open, task.train)) else name
-    return name, MEASURES.get(name).digest(task.train)
-
-
 def _labels(chain: Chain) -> tuple[str, ...]:
     return tuple(step.label for step in chain)
-
-
-def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
-    """What of a task determines the measurement of a checkpoint on a split: the measure, and what is asked.
-
-    Neither groups nor what is right are asked, nor what the task is called, so that another of these, or of the item
-    metric, reads the same one.
-    """
-    return [measure.content(), measure.digest(task.test if split == "test" else task.train)]
-
-
-def through_server(node: ScoreNode, serve: Serve, others: Iterable[ScoreNode]) -> ScoreNode:
-    """The node, measured by a server where its measure is; a sample of a base by our own scorer too, once a measure.
-
-    Args:
-        node: of one measurement.
-        serve: which measures are asked of a server.
-        others: of the same checkpoint.
-    """
-    served = serve.takes(node.measure)
-    compared = {(one.task, one.split) for one in others if one.compared and one.measure == node.measure}
-    is_first = not compared - {(node.task, node.split)}
-    return replace(node, served=served, compared=served and node.asks_twice and is_first)
-
-
-def addressed(node: ScoreNode, measured: list[Any], backend: str, serve: Serve | None = None) -> ScoreNode:
-    """The node of a measurement with its key, which everything else of it determines."""
-    measured = [*measured, node.template, RENDERED_FORMAT] if node.template else measured
-    measured = [*measured, {"ends": list(node.ends)}] if node.ends else measured
-    measured = [*measured, {"compared": True}] if node.compared else measured
-    by = serve.content() if serve and node.served else backend
-    key = measurement_key(node.checkpoint_key, measured, node.precision, by, asks_twice=node.asks_twice)
-    return replace(node, key=key)
-
-
-def divergence_key(checkpoint: str, parent: str, examples: str, precision: str, rendered: Mapping[str, Any]) -> str:
-    """The address of a divergence in the store, of a stage from its parent and of any model from another alike.
-
-    Args:
-        checkpoint: key of the later model.
-        parent: of the earlier one.
-        examples: digest of what both are asked.
-        precision: of the weights.
-        rendered: which chat templates render the examples; empty where none does.
-    """
-    payload = {"format": KL_FORMAT, "kind": "kl", "checkpoint": checkpoint, "parent": parent, **rendered}
-    return canonical_digest(payload | {"examples": examples, "precision": precision})
-
-
-def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode:
-    """The node that measures how far one model is from another, on the answers of a task.
-
-    Args:
-        node: of the scores of the later model.
-        parent: of those of the earlier one.
-        task: its test examples have what is right.
-    """
-    rendered = {"templates": [node.template]} if node.template else {}
-    keys = (node.checkpoint_key, parent.checkpoint_key)
-    return KlNode(
-        key=divergence_key(*keys, task.test_digest, node.precision, rendered),
-        checkpoint_key=node.checkpoint_key,
-        parent_key=parent.checkpoint_key,
-        base=node.base,
-        base_key=node.base_key,
-        chain=(),
-        task=task.name,
-        seed=0,
-        precision=node.precision,
-        tokens=2 * node.tokens,
-        called=f"KL of {node.called} to {parent.called}",
-    )
-
-
-def measurement_key(
-    checkpoint_key: str, measured: list[Any], precision: str, backend: str | list[Any], *, asks_twice: bool
-) -> str:
-    """The address of a measurement in the store.
-
-    Args:
-        checkpoint_key: of what is asked.
-        measured: what `measured_content` says.
-        precision: of the weights; empty where they are not here.
-        backend: that computes, or what determines the numbers of a server that is started.
-        asks_twice: whether some examples are asked a second way.
-    """
-    return canonical_digest(
-        {
-            "format": MEASUREMENT_FORMAT,
-            "kind": "measurement",
-            "checkpoint": checkpoint_key,
-            "measured": measured,
-            "precision": precision,
-            "backend": BACKENDS.get(backend).content() if isinstance(backend, str) else backend,
-            "asks_twice": asks_twice,
-        }
-    )
 
 
 def check_curvature(spec: CurvatureSpec, task: str, available: int, method: str) -> None:

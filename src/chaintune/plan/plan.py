@@ -7,8 +7,10 @@ from typing import Any
 
 from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import Contents, CountTokens, Ends, Family, Graph, TaskFacts, Templates, own_question
+from chaintune.plan.facts import CountTokens, TaskFacts
+from chaintune.plan.graph import Contents, Ends, Family, Graph, Templates
 from chaintune.plan.judging import Judges, last
+from chaintune.plan.measurements import own_question
 from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, OverlapNode, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study

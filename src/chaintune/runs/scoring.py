@@ -19,8 +19,8 @@ from chaintune.models import Reader, resolve_precision
 from chaintune.models.chat import has_template
 from chaintune.models.digest import tokenizer_digest
 from chaintune.models.encoding import encode_of, errors_of, tell_special_tokens
-from chaintune.plan.graph import addressed, divergence_between, measured_content, through_server
 from chaintune.plan.judging import last
+from chaintune.plan.measurements import addressed, divergence_between, measured_content, through_server
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, KlNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Measurement, Scores, Task

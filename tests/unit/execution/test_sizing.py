@@ -8,7 +8,7 @@ from chaintune.errors import DataError
 from chaintune.execution.sizing import task_tokens
 from chaintune.models import Reader, load_reader
 from chaintune.models.encoding import encode_examples, encode_prompts
-from chaintune.plan.graph import TaskTokens
+from chaintune.plan.facts import TaskTokens
 from chaintune.records import Generation, ScorerRef, Task
 from tests import tiny
 from tests.conftest import MakeModel

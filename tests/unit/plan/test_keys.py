@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.plan.graph import measured_content, measurement_key
+from chaintune.plan.measurements import measured_content, measurement_key
 from chaintune.plan.plan import compile_plan
 from chaintune.records import CHOICE_METRICS, Choices, Example, ItemMetric, Preference, Reference, ScorerRef, Task
 from chaintune.records.examples import Target

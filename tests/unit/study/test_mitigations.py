@@ -7,7 +7,7 @@ import pytest
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.execution.run import pending_nodes, run_plan
-from chaintune.plan.graph import TaskTokens
+from chaintune.plan.facts import TaskTokens
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan, Readers
 from chaintune.records import Example, Generation, Reference
