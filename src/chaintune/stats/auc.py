@@ -13,10 +13,14 @@ import numpy as np
 from chaintune.records import Estimate
 from chaintune.stats.balanced import error_of
 from chaintune.stats.clusters import Design, Floats, Labels
-from chaintune.stats.effects import of_seeds, seed_margin
+from chaintune.stats.effects import NOISE_DRAWS, of_seeds
 from chaintune.stats.rates import t_quantile, t_tails
+from chaintune.stats.seeds import seed_noise
 
 DELONG = "cluster influences of the share of ordered pairs, t limits"
+
+# At so many levels limits are looked at for a p-value.
+_LEVELS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +91,11 @@ def auc(design: Design, rankings: Sequence[Ranking], *, level: float, seed: int,
     errors, freedom = error_of(np.mean([one.influences for one in rankings], axis=0), worth)
     spread = np.ones_like(labels.sizes.sum(axis=0)) / len(design.sizes)
     sums = np.stack([one.influences.sum(axis=0) + np.nan_to_num(one.values) * spread for one in rankings])
-    by_seeds = seed_margin(sums, np.broadcast_to(spread, sums.shape), level, seed, design.pools)
-    # The seeds widen the test as they widen the interval, so that both say the same of 0.
-    errors = np.hypot(errors, by_seeds / t_quantile((1 + level) / 2, freedom))
-    margin = t_quantile((1 + level) / 2, freedom) * errors
+    noise = np.abs(seed_noise(sums, np.broadcast_to(spread, sums.shape), NOISE_DRAWS, seed, design.pools))
+    margin = _margins(errors, freedom, noise, np.array([level]))[0]
     tests = np.full(len(value), np.nan) if is_level else t_tails(value, errors, freedom)
+    if not is_level and len(rankings) > 1:
+        tests = _seed_tails(value, errors, freedom, noise, level)
     least = 0.0 if is_level else -1.0
     estimates = []
     for k, n in enumerate(design.n.tolist()):
@@ -106,6 +110,26 @@ def auc(design: Design, rankings: Sequence[Ranking], *, level: float, seed: int,
             how = DELONG + of_seeds(design, len(rankings), k)
             estimates.append(replace(known, low=low, high=high, p_value=float(tests[k]), method=how))
     return estimates
+
+
+def _margins(errors: Floats, freedom: Floats, noise: Floats, levels: Floats) -> Floats:
+    """Half-widths of intervals, of the clusters' error and the size of the seeds' noise together.
+
+    Shape: errors and freedom `[K]`, noise `[draws, K]`, levels `[P]`, result `[P, K]`.
+    """
+    quantiles = t_quantile((1 + levels[:, None]) / 2, freedom)
+    return np.asarray(np.hypot(quantiles * errors, np.quantile(noise, levels, axis=0)))
+
+
+def _seed_tails(value: Floats, errors: Floats, freedom: Floats, noise: Floats, level: float) -> Floats:
+    """One minus the level at which the interval ends at 0, so that it leaves out 0 exactly where the test says so.
+
+    Few seeds have longer tails than clusters have: a test by the clusters' t would believe far too much. No p-value is
+    smaller than what the draws of the seeds can tell.
+    """
+    rates = np.unique([*np.geomspace(1 / len(noise), 1.0, _LEVELS), 1 - level])[::-1]
+    margins = _margins(errors, freedom, noise, 1 - rates)
+    return np.array([np.interp(abs(own), ends, rates) for own, ends in zip(value, margins.T, strict=True)])
 
 
 def _share_above(scores: Floats, ordered: Floats) -> Floats:

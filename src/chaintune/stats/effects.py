@@ -42,7 +42,7 @@ SEEDS = "crossed with seeds"
 MODERATED = "their variance moderated over the groups of the dimension"
 OVER_RECIPES = "the whole task's variance moderated over the recipes of the study"
 
-_NOISE_DRAWS = 10_000
+NOISE_DRAWS = 10_000
 _COLUMNS_AT_ONCE = 64
 
 
@@ -310,7 +310,7 @@ def seed_margin(
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
-    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed, pools, recipes)
+    noise = seed_noise(sums, sizes, NOISE_DRAWS, seed, pools, recipes)
     levels, margins = np.broadcast_to(np.asarray(level), noise.shape[1:]), np.zeros(noise.shape[1])
     for one in np.unique(levels):
         margins[levels == one] = np.quantile(np.abs(noise[:, levels == one]), one, axis=0)

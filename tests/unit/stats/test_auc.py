@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from chaintune.stats import Design
 from chaintune.stats.auc import auc, ranking
@@ -103,6 +104,19 @@ def test_several_seeds_widen_the_interval_by_how_they_differ() -> None:
     lost = auc(design, [one - same, one - other], level=0.95, seed=0, is_level=False)[0]
     assert lost.low < 0 < lost.high
     assert lost.p_value > 0.05, "the test and the interval say the same of 0"
+
+
+def test_the_p_value_of_several_seeds_is_that_of_their_intervals_at_every_level() -> None:
+    """Four seeds have tails of three degrees of freedom, which the clusters' t at one level does not know."""
+    design, labels = designed(groups=np.zeros(len(LABELS), dtype=np.int64))
+    best = odds(6, 6.0)
+    ranked = [ranking(design, labels, best) - ranking(design, labels, odds(7, shift)) for shift in (0.4, 0.6, 0.8, 1.0)]
+    by_level = {
+        level: auc(design, ranked, level=level, seed=0, is_level=False)[0] for level in (0.9, 0.95, 0.98, 0.995)
+    }
+    p_value = by_level[0.95].p_value
+    assert [one.low > 0 for one in by_level.values()] == [p_value <= 1 - level for level in by_level]
+    assert p_value > stats.ttest_1samp([one.values[0] for one in ranked], 0).pvalue
 
 
 def test_limits_stay_possible_and_few_clusters_leave_it_undefined() -> None:
