@@ -91,7 +91,7 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")] = False,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="With --version: also Python's, the platform's and each package's.")
+        bool, typer.Option("--all", help="With --version: also print Python, the platform and each package.")
     ] = False,
 ) -> None:
     if everything and not show_version:

@@ -42,8 +42,8 @@ def audit(
         bool | None,
         typer.Option(
             "--kl/--no-kl",
-            help="Measure how far the later of two models is from the earlier one on the right answers (KL, in nats a "
-            "token). Left out: where the later one is quantised.",
+            help="Measure the KL divergence of the later of two models from the earlier one on the right answers, in "
+            "nats per token. [default: if only the later one is quantised]",
             show_default=False,
         ),
     ] = None,
@@ -51,9 +51,9 @@ def audit(
     """Score checkpoints on the same examples and report forgetting, overall and by group. Nothing is trained.
 
     Three or more are a series: each is compared with the one before it and with the first. Each checkpoint is scored
-    once; what is in the store is not computed again. Adapters on one base (MODEL and MODEL+ADAPTER, or two adapters)
-    load the base once. With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3
-    when the data do not tell or something required is missing.
+    once, and scores in the store are not computed again. Adapters on one base (MODEL and MODEL+ADAPTER, or two
+    adapters) load the base once. With --policy the exit code is 0 if every blocking budget is kept, 1 if one is
+    exceeded, and 3 if the data do not decide or something required is missing.
 
     For example:
 

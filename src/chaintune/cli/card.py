@@ -19,7 +19,7 @@ Sources = Annotated[
     list[Path],
     typer.Argument(
         metavar="SOURCE [AFTER]",
-        help="JSON of `compare --format json`, the folder of a study, or the scores before and the scores after.",
+        help="JSON of `compare --format json`, the folder of a study, or two score files: before and after.",
         show_default=False,
     ),
 ]
@@ -29,17 +29,17 @@ Sources = Annotated[
 class CheckpointFlags:
     """Options of which checkpoint of a study is meant."""
 
-    chain: Annotated[str | None, typer.Option(help="Of a study: which checkpoint, as 'bbq>csqa'.")] = None
-    base: Annotated[str | None, typer.Option(help="Of a study with several base models: which.")] = None
-    variant: Annotated[str | None, typer.Option(help="Of a study with variants: which, by part of its name.")] = None
+    chain: Annotated[str | None, typer.Option(help="Chain of a study's checkpoint, such as 'bbq>csqa'.")] = None
+    base: Annotated[str | None, typer.Option(help="Base model, if the study has several.")] = None
+    variant: Annotated[str | None, typer.Option(help="Part of the variant's name, if the study has several.")] = None
 
 
 @dataclass(frozen=True)
 class CardFlags:
     """Options of where the card goes."""
 
-    into: Annotated[Path | None, typer.Option(help="README.md to put the section and metadata into.")] = None
-    out: Annotated[Path | None, typer.Option(help="File for the section with its metadata alone.")] = None
+    into: Annotated[Path | None, typer.Option(help="README.md that receives the section and metadata.")] = None
+    out: Annotated[Path | None, typer.Option(help="File for only the section and its metadata.")] = None
     name: Annotated[str | None, typer.Option(help="The model's name. [default: the README's folder]")] = None
 
 
@@ -58,12 +58,13 @@ def card(
     compare_flags: CompareFlags,
     checkpoint: CheckpointFlags,
     card_flags: CardFlags,
-    before: Annotated[str, typer.Option(help="What to call the earlier checkpoint.")] = "the checkpoint before it",
+    before: Annotated[str, typer.Option(help="Name of the earlier checkpoint in the card.")] = (
+        "the checkpoint before it"
+    ),
 ) -> int:
     """Write what a model forgot into its model card, with intervals and n, and as `model-index` metadata for the Hub.
 
-    With --into the section replaces that of an earlier time, and the rest of the file stays as it is. Nothing is sent
-    anywhere.
+    With --into the section replaces an earlier one, and the rest of the file does not change. Nothing is uploaded.
     """
     spare_pandas()
     from chaintune.report.card import FORGETTING
@@ -97,8 +98,8 @@ def _card(sources: Sequence[Path], compare_flags: CompareFlags, checkpoint: Chec
         raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
     if len(sources) == 1 and compare_flags != CompareFlags():
         raise ConfigError(
-            f"{sources[0]}: options of a comparison, such as --by, are for the scores before and after; what one "
-            "source holds was compared already"
+            f"{sources[0]}: options of a comparison, such as --by, need the scores before and the scores after; one "
+            "source was compared already"
         )
     if len(sources) == 1 and (sources[0] / "results.parquet").is_file():
         return _of_study(sources[0], checkpoint)

@@ -32,7 +32,7 @@ Checkpoints = Annotated[
     list[Path],
     typer.Argument(
         metavar="BEFORE AFTER [LATER]...",
-        help="Of each a score file, a table of id and score (FILE#COLUMN), or a log of another harness.",
+        help="Each is a score file, a table of id and score (FILE#COLUMN), or a log of another harness.",
         show_default=False,
     ),
 ]
@@ -44,20 +44,31 @@ class ReadFlags:
 
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="TASK", help="Read this task only; repeat it for more.", show_default=False),
+        typer.Option(
+            "--task", metavar="TASK", help="Read only this task; repeat the option for more.", show_default=False
+        ),
     ] = None
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            "--columns", metavar="NAME=COLUMN", help="Other names: id=qid,score=acc; or repeat it.", show_default=False
+            "--columns",
+            metavar="NAME=COLUMN",
+            help="Column names that differ: id=qid,score=acc; or repeat the option.",
+            show_default=False,
         ),
     ] = None
-    cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Examples alike here are dependent.")] = None
-    scale: Annotated[str | None, typer.Option(metavar="WORST,BEST", help="Ends of the scores, if not 0,1.")] = None
-    filter: Annotated[str | None, typer.Option(help="Whose answers: a filter of lm-eval, a provider of promptfoo.")] = (
+    cluster: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Examples with the same value here are not independent.")
+    ] = None
+    scale: Annotated[
+        str | None, typer.Option(metavar="WORST,BEST", help="Worst and best score, if they are not 0,1.")
+    ] = None
+    filter: Annotated[
+        str | None, typer.Option(help="Whose answers to read: a filter of lm-eval, a provider of promptfoo.")
+    ] = None
+    reader: Annotated[str | None, typer.Option(help="Format of the files: chaintune, lm-eval, inspect, table, ...")] = (
         None
     )
-    reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
     def options(self) -> "ReadOptions":
         """The options of reading a log, checked."""
@@ -80,13 +91,15 @@ def compare(
     compare_flags: CompareFlags,
     read_flags: ReadFlags,
     output: OutputFlags,
-    html: Annotated[Path | None, typer.Option(help="Write a page with figures and examples here too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page with figures and examples to this file.")
+    ] = None,
 ) -> int:
     """Compare checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
 
     Three or more are a series: each is compared with the one before it and with the first, and verdicts are corrected
-    over all these pairs. With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3
-    when the data do not tell or something required is missing.
+    over all these pairs. With --policy the exit code is 0 if every blocking budget is kept, 1 if one is exceeded, and 3
+    if the data do not decide or something required is missing.
     """
     check_several(checkpoints)
     policy = output.read_policy()

@@ -31,46 +31,56 @@ class CompareFlags:
 
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="DIM", help="Dimension or field of the log; repeat it; 'A x B' crosses two."),
+        typer.Option(
+            "--by",
+            metavar="DIM",
+            help="Dimension, or field of the log; 'A x B' crosses two; repeat for more.",
+        ),
     ] = None
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", metavar="[TASK=]METRIC", help="Which score; repeat it for tasks, and for more beside the first."
+            "--metric",
+            metavar="[TASK=]METRIC",
+            help="Metric to compare; repeat the option for other tasks, or for more metrics beside the first.",
         ),
     ] = None
     on_missing: Annotated[
         Literal["error", "intersect", "drop"],
-        typer.Option(help="Examples of one side only: refuse, count at best and worst, or take as missing at random."),
+        typer.Option(
+            help="What to do with examples of one side only: refuse them, count them at best and worst, or assume that "
+            "they are missing at random."
+        ),
     ] = "error"
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95
     margin: Annotated[
-        str, typer.Option(help="A loss up to it counts as none: a share of the score, or '0.05 nats'.")
+        str, typer.Option(help="Largest loss that counts as none: a share of the score, or '0.05 nats'.")
     ] = "0.02"
     adjust: Annotated[
         Literal["minp", "holm", "bh"],
-        typer.Option("--multiplicity", "--adjust", help="Correction for several groups of a dimension, and tasks."),
+        typer.Option("--multiplicity", "--adjust", help="Multiplicity correction over groups and tasks."),
     ] = "minp"
-    reference: Annotated[
-        Literal["overall", "rest"], typer.Option(help="What the biased forgetting of a group is relative to.")
-    ] = "overall"
-    resamples: Annotated[int, typer.Option(help="Random halves of the clusters that are drawn.")] = 10_000
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0
-    force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False
+    reference: Annotated[Literal["overall", "rest"], typer.Option(help="Reference of a group's biased forgetting.")] = (
+        "overall"
+    )
+    resamples: Annotated[int, typer.Option(help="Number of random halves of the clusters to draw.")] = 10_000
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random halves.")] = 0
+    force: Annotated[bool, typer.Option("--force", help="Compare even what is not comparable, and say so.")] = False
     chosen_of: Annotated[
         int,
         typer.Option(
             min=1,
             metavar="K",
-            help="How many checkpoints AFTER (of a series the last, of rivals each) was chosen of by these scores.",
+            help="Number of checkpoints from which AFTER (in a series the last, of rivals each) was chosen by these "
+            "scores.",
         ),
     ] = 1
     power: Annotated[
         bool,
         typer.Option(
             "--power",
-            help="Simulate comparisons like this one: how often they show a loss of 5 and of 10 points. Takes up to a "
-            "few minutes for each task and pair of checkpoints.",
+            help="Simulate comparisons like this one to estimate how often they show a loss of 5 and of 10 points. "
+            "Takes up to a few minutes for each task and pair of checkpoints.",
         ),
     ] = False
 
@@ -121,7 +131,7 @@ class SeriesFlags:
     """Options of more than two checkpoints."""
 
     against_first: Annotated[
-        bool, typer.Option("--against-first", help="The others are rivals: compare each with the first one only.")
+        bool, typer.Option("--against-first", help="Compare each checkpoint only with the first, as its rivals.")
     ] = False
 
 
@@ -129,17 +139,19 @@ class SeriesFlags:
 class OutputFlags:
     """Options of how comparisons are judged and printed."""
 
-    policy: Annotated[Path | None, typer.Option(help="Judge by these budgets.", show_default=False)] = None
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file whose budgets judge the comparison.", show_default=False)
+    ] = None
     policy_on: Annotated[
         Literal["last", "each"] | None,
         typer.Option(
-            help="Judge the last checkpoint against the first, or each step too. [default: last; rivals: each]",
+            help="Judge only the last checkpoint against the first, or each step too. [default: last; rivals: each]",
             show_default=False,
         ),
     ] = None
-    form: Annotated[Literal["text", "md", "json"], typer.Option("--format", help="What to print.")] = "text"
+    form: Annotated[Literal["text", "md", "json"], typer.Option("--format", help="Format of the output.")] = "text"
     tables: Tables = "few"
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too; needs --policy.")] = None
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file; needs --policy.")] = None
 
     def read_policy(self) -> "Policy | None":
         """The policy that is named, if one is."""

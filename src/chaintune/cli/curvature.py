@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE = 3
 Model = Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, or alias.", show_default=False)]
-Names = Annotated[list[str], typer.Option("--task", help="A task; may be given several times.", show_default=False)]
-Examples = Annotated[int, typer.Option("--examples", min=1, help="How many examples the loss is a mean of.")]
-Split = Annotated[Literal["train", "test"], typer.Option("--split", help="Which examples.")]
-Space = Annotated[Literal["full", "lora"], typer.Option("--space", help="Every weight, or the adapter's alone.")]
-Parts = Annotated[int, typer.Option("--batches", min=0, help="Parts of the examples that are measured apart too.")]
-Basis = Annotated[int, typer.Option("--basis", min=3, help="Lanczos vectors in memory.")]
-Tolerance = Annotated[float, typer.Option("--tolerance", help="Of convergence, as a fraction of the radius.")]
-Most = Annotated[int, typer.Option("--max-products", min=3, help="About how many products one eigenvalue may take.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the choice of examples.")]
+Names = Annotated[list[str], typer.Option("--task", help="A task; repeat the option for more.", show_default=False)]
+Examples = Annotated[int, typer.Option("--examples", min=1, help="Number of examples over which the loss is averaged.")]
+Split = Annotated[Literal["train", "test"], typer.Option("--split", help="Split of the examples.")]
+Space = Annotated[Literal["full", "lora"], typer.Option("--space", help="Every weight, or only the adapter's.")]
+Parts = Annotated[
+    int, typer.Option("--batches", min=0, help="Number of parts of the examples that are also measured separately.")
+]
+Basis = Annotated[int, typer.Option("--basis", min=3, help="Number of Lanczos vectors in memory.")]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", help="Convergence tolerance, as a fraction of the spectral radius.")
+]
+Most = Annotated[
+    int, typer.Option("--max-products", min=3, help="Approximate limit of Hessian-vector products per eigenvalue.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed for sampling the examples.")]
 
 
 def curvature(
@@ -44,7 +50,7 @@ def curvature(
 ) -> int:
     """Measure how sharply the loss bends at a model: the spectral radius of its Hessian, on a task's examples.
 
-    The loss is the one that tuning minimises. Ends with code 3 where a value did not converge.
+    The loss is the one that tuning minimises. The exit code is 3 if a value did not converge.
     """
     from chaintune.cli.display import print_tables
     from chaintune.report.curvature import curvature_table

@@ -14,18 +14,18 @@ SCHEMA_FILE = "study.schema.json"
 
 def init(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A CSV, JSONL, JSON or Parquet file of yours.", show_default=False)
+        Path, typer.Argument(metavar="DATA", help="Your CSV, JSONL, JSON or Parquet file.", show_default=False)
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The study file to write. [default: DATA's name, .yaml, here]", show_default=False),
+        typer.Option(help="Study file to write. [default: DATA's name with .yaml, in this folder]", show_default=False),
     ] = None,
-    base: Annotated[str, typer.Option(metavar="MODEL", help="The model to be tuned.")] = "smollm2-135m",
+    base: Annotated[str, typer.Option(metavar="MODEL", help="Model to tune.")] = "smollm2-135m",
 ) -> None:
-    """Write a study file for your data: columns, groups, clusters and sizes as the rows suggest them.
+    """Write a study file for your data, with the columns, groups, clusters and sizes that the rows suggest.
 
-    It asks nothing. What could not be told from the data is printed, and stands as a comment in the file, which
-    `chaintune plan` takes as it is. Beside it lies the schema by which editors complete its keys.
+    It asks no questions. What it cannot tell from the data is printed, and is a comment in the file, which
+    `chaintune plan` accepts unchanged. Beside the file it writes the schema by which editors complete its keys.
     """
     from chaintune.files.atomic import write_bytes
     from chaintune.files.reading import user_path
@@ -35,7 +35,7 @@ def init(
     data = user_path(data)
     out = out or Path(f"{data.name.partition('.')[0] or 'study'}.yaml")
     if out.exists():
-        raise ConfigError(f"{out}: there is a file already; name another one by --out, or remove it")
+        raise ConfigError(f"{out}: there is a file already; name another one with --out, or remove it")
     parts = [base] if Path(base).exists() else base.split("+")
     base = "+".join(os.path.relpath(part, out.parent) if Path(part).exists() else part for part in parts)
     draft = draft_study(data, shown=os.path.relpath(data, out.parent), base=base)

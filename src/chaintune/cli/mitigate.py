@@ -25,28 +25,29 @@ class DoseFlags:
     """Options of which doses are tried, and which one suffices."""
 
     dose: Annotated[
-        str | None, typer.Option(help="Fractions of the task's training data; 0.01,0.02,0.05,0.1,0.25 where not given.")
+        str | None,
+        typer.Option(help="Fractions of the task's training data to try. [default: 0.01,0.02,0.05,0.1,0.25]"),
     ] = None
     who: Annotated[
         Literal["uniform", "balanced", "targeted", "hardest", "most_forgotten", "representative"],
-        typer.Option(help="Which examples make the dose."),
+        typer.Option(help="How the examples of the dose are chosen."),
     ] = "uniform"
     kind: Annotated[
         str,
         typer.Option(
-            help="replay; self_replay: answers that the one before gives itself; interpolate or merge_back: a fraction "
-            "of its weights, without training."
+            help="The mitigation: replay; self_replay, which replays the earlier model's own answers; interpolate or "
+            "merge_back, which mix in a fraction of its weights without training."
         ),
     ] = "replay"
     base: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="From which both come, where the mitigation reads it, as merge_back."),
+        typer.Option(metavar="MODEL", help="Base of both models, for mitigations that need it, such as merge_back."),
     ] = None
-    by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None
-    target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8
-    margin: Annotated[float, typer.Option(help="What a kept task may pay, in shares of the score.")] = 0.02
+    by: Annotated[str | None, typer.Option(help="Dimension of the groups, if --who needs groups.")] = None
+    target: Annotated[float, typer.Option(help="Share of the loss that must be recovered.")] = 0.8
+    margin: Annotated[float, typer.Option(help="Most that a kept task may lose, as a share of the score.")] = 0.02
     write_best: Annotated[
-        bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
+        bool, typer.Option("--write-best", help="If no dose suffices, write the model with the largest recovery.")
     ] = False
 
     def fractions(self) -> list[float] | None:
@@ -61,11 +62,16 @@ class DoseFlags:
 def mitigate(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint after the loss.", show_default=False)],
-    before: Annotated[str, typer.Option(metavar="MODEL", help="The one that still knew it.", show_default=False)],
+    before: Annotated[str, typer.Option(metavar="MODEL", help="The checkpoint before the loss.", show_default=False)],
     forgotten: Annotated[str, typer.Option(metavar="TASK", help="The task that was lost.", show_default=False)],
     keep: Annotated[
         list[str],
-        typer.Option("--keep", metavar="TASK", help="A task that should not pay; repeat for more.", show_default=False),
+        typer.Option(
+            "--keep",
+            metavar="TASK",
+            help="A task that should not get worse; repeat the option for more.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results and the model.", show_default=False)],
     dose_flags: DoseFlags,
@@ -76,13 +82,15 @@ def mitigate(
     as_json: AsJson = False,
     tables: Tables = "few",
 ) -> int:
-    """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest that suffices.
+    """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest dose that suffices.
 
-    A dose suffices when its recovery lies above the target, and its price in every kept task below the margin, each
-    with its whole interval. Exit code 3: no dose tested does. With --kind interpolate or merge_back the same is asked
-    of fractions. Fields of the recipe are options too, such as --recipe.learning_rate 1e-4 or, to try several,
-    1e-4,5e-5, and keys of the mitigation, such as --mitigation.fraction 0.1,0.2; --set takes any key of a study file,
-    such as tasks.bbq.train="30 per category".
+    A dose suffices if the interval of its recovery lies wholly above the target and the interval of its price in every
+    kept task wholly below the margin. Exit code 3: no tested dose suffices. --kind interpolate and merge_back try
+    fractions of the weights instead of doses.
+
+    Fields of the recipe are options too, such as --recipe.learning_rate 1e-4 or, to try several values, 1e-4,5e-5.
+    So are keys of the mitigation, such as --mitigation.fraction 0.1,0.2. --set takes any key of a study file, such as
+    tasks.bbq.train="30 per category".
     """
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables, print_texts

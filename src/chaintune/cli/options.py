@@ -24,7 +24,7 @@ StoreRoot = Annotated[
         "--store",
         metavar="FOLDER|URL",
         envvar="CHAINTUNE_STORE",
-        help="Where finished stages and scores lie, shared by all studies: a folder, or a URL such as "
+        help="The store of finished stages and scores, shared by all studies: a folder, or a URL such as "
         "s3://bucket/prefix. [default: .chaintune]",
         show_default=False,
     ),
@@ -33,7 +33,7 @@ MaxStore = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="The most that the store may take, such as 50GB; a run that needs more does not begin.",
+        help="Size limit of the store, such as 50GB; a run that needs more does not begin.",
         show_default=False,
     ),
 ]
@@ -45,14 +45,14 @@ Overrides = Annotated[
 ]
 Tables = Annotated[
     Literal["few", "all", "none"],
-    typer.Option("--tables", help="Which tables are printed: the first ones, all, or none beside the sentences."),
+    typer.Option("--tables", help="Which tables to print beside the sentences: the first ones, all, or none."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RemoteCode = Annotated[
     bool,
     typer.Option(
         "--trust-remote-code",
-        help="Run code that comes with a model, and code and commands that a study names. Only where you trust both.",
+        help="Run code that comes with a model, and code and commands that a study names. Use only if you trust both.",
     ),
 ]
 
@@ -62,7 +62,8 @@ AllowUnused = Annotated[
     typer.Option(
         "--allow-unused",
         metavar="PATTERN",
-        help="Weights in a model's files that the model may leave out, such as 'vision_tower.*'; any other is refused.",
+        help="Allow weights in a model's files that the model does not use, such as 'vision_tower.*'; others are an "
+        "error.",
         show_default=False,
     ),
 ]
@@ -81,7 +82,7 @@ def _tokenizers(texts: Sequence[str]) -> str | dict[str, str]:
         return "".join(texts)
     named = dict(text.partition("=")[::2] for text in texts)
     if not all(named.values()):
-        raise ConfigError(f"--tokenizer {' '.join(texts)}: expected NAME=MODEL of each, NAME as in openai:URL#NAME")
+        raise ConfigError(f"--tokenizer {' '.join(texts)}: expected NAME=MODEL for each, NAME as in openai:URL#NAME")
     return named
 
 
@@ -89,13 +90,15 @@ def _tokenizers(texts: Sequence[str]) -> str | dict[str, str]:
 class ServerFlags:
     """Options of how servers are asked, and how much."""
 
-    yes: Annotated[bool, typer.Option("--yes", help="Ask servers whatever it takes.", rich_help_panel=_SERVERS)] = False
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send any number of requests without asking.", rich_help_panel=_SERVERS)
+    ] = False
     max_requests: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="The most requests to servers; a run that needs more does not begin.",
+            help="Limit of requests to servers; a run that needs more does not begin.",
             rich_help_panel=_SERVERS,
             show_default=False,
         ),
@@ -105,22 +108,22 @@ class ServerFlags:
         typer.Option(
             min=1,
             metavar="N",
-            help="Requests under way at once. [default: 8; 64 to a server that is started for each checkpoint]",
+            help="Concurrent requests. [default: 8; 64 to a server that is started for each checkpoint]",
             rich_help_panel=_SERVERS,
             show_default=False,
         ),
     ] = None
     timeout: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="After which a request counts as lost.", rich_help_panel=_SERVERS),
+        typer.Option(metavar="SECONDS", help="Time after which a request counts as lost.", rich_help_panel=_SERVERS),
     ] = 600
     tokenizer: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[NAME=]MODEL",
-            help="Folder or Hub id of the model that is served, whose tokenizer log-probabilities need; repeat it with "
-            "the names of several. Without a name it is of the measured models, of judges where none of those "
-            "is served. [default: the folder that a server of this machine says it reads]",
+            help="Folder or Hub id of the served model, whose tokenizer log-probabilities need; repeat it with NAME "
+            "for several models. Without NAME it applies to the measured models, or to judges if no measured model "
+            "is served. [default: the folder that a server on this machine says it reads]",
             rich_help_panel=_SERVERS,
             show_default=False,
         ),
@@ -147,7 +150,7 @@ class RunFlags(ServerFlags):
         typer.Option(
             "--executor",
             metavar="NAME",
-            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
+            help="Where jobs run: local (this process), or ray (a Ray cluster, as many jobs as it has room for).",
         ),
     ] = "local"
     address: Annotated[

@@ -21,22 +21,22 @@ def order(
     overrides: Overrides = None,
     verify: Annotated[
         int,
-        typer.Option(min=0, metavar="N", help="Train the N orders that keep most by the prediction, and the worst."),
+        typer.Option(min=0, metavar="N", help="Train the N best orders by the prediction, and the worst."),
     ] = 0,
     examples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Training examples of each task whose gradients are compared.")
+        int, typer.Option(min=1, metavar="N", help="Training examples of each task for comparing gradients.")
     ] = 64,
     as_json: AsJson = False,
 ) -> int:
     """Predict in which order the tasks of a study keep most, without training every order.
 
-    Each task that the study's chains teach is trained once, alone. What every order of them would keep is predicted
-    from how far each training moves the model on the other tasks' questions (KL to the base), how much each task still
-    has to learn after each other one, and how far their gradients point against each other. With --verify some orders
-    are trained, and stages that a later `chaintune run` needs are there already.
+    Each task in the study's chains is trained once, alone. What every order would keep is predicted from three things:
+    how far each training moves the model on the other tasks' questions (KL divergence from the base), how much each
+    task still has to learn after each other one, and how far their gradients oppose each other. --verify trains some
+    orders; a later `chaintune run` reuses their stages.
 
-    Where the answer was known, on made-up tasks, predictions were not shown to rank orders better than chance
-    (docs/how-to/order.md): take them for a place to begin, and measure with --verify.
+    On synthetic tasks with known answers, predictions were not shown to rank orders better than chance
+    (docs/how-to/order.md): take them as a starting point, and measure with --verify.
     """
     from chaintune.study.study import Study
 

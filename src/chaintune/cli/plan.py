@@ -41,7 +41,7 @@ def plan(
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="How long it would take on a cluster: '8 h100', '2 node 4 a100 80GB' or '16 cpu 64GB'.",
+            help="Also estimate the time on a cluster: '8 h100', '2 node 4 a100 80GB' or '16 cpu 64GB'.",
             show_default=False,
         ),
     ] = None,
@@ -49,14 +49,14 @@ def plan(
 ) -> int:
     """Show what a study would train and score, what is shared, and the time, memory and disk it takes.
 
-    Nothing is trained; a base that is a GGUF file is unpacked into the store once. The time comes from finished work
-    of the same kind in the store (model, method, precision, measure), or, where there is none, from a short measurement
-    of this machine's matrix products. A cluster's time comes from work that was finished on such a device, or, where
-    there is none, of a GPU from its data sheet, each job starting as soon as what it reads is there and the cluster has
-    room.
+    Nothing is trained; a base that is a GGUF file is unpacked into the store once. The time is estimated from finished
+    work of the same kind in the store (model, method, precision, measure), or without such work from a short
+    measurement of this machine's matrix products. The time on a cluster is estimated from work finished on such a
+    device, or for a GPU without such work from its data sheet. Each job is assumed to start as soon as its inputs are
+    ready and the cluster has room.
 
-    With --power it shows instead what the study could tell: how likely a loss of 5 and of 10 points would be shown, of
-    each task and of one group of each dimension, and how many examples and seeds four cases of five take.
+    With --power it shows instead the study's power to detect a loss of 5 and of 10 points, for each task and for one
+    group of each dimension, and how many examples and seeds 80 % power takes.
     """
     from chaintune.study.study import Study
 

@@ -25,25 +25,33 @@ def _group() -> None:
 @expand_dataclasses
 def init(
     read_flags: ReadFlags,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("policy.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")] = Path("policy.yaml"),
     scores: Annotated[
         list[Path] | None,
         typer.Option(
             "--scores",
             metavar="SCORES",
-            help="Propose budgets that can be kept at the sizes of these scores or log; repeat it for the side after.",
+            help="Propose budgets that can be kept at the sizes of these scores or this log; repeat the option for the "
+            "scores after.",
             show_default=False,
         ),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="DIM", help="Budgets for the groups of this field of the log; repeat it."),
+        typer.Option(
+            "--by",
+            metavar="DIM",
+            help="Add budgets for the groups of this field of the log; repeat for more.",
+        ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="[TASK=]METRIC", help="Which score; repeat it for tasks.")
+        list[str] | None,
+        typer.Option(
+            "--metric", metavar="[TASK=]METRIC", help="Metric of the budgets; repeat the option for other tasks."
+        ),
     ] = None,
 ) -> int:
-    """Write a commented policy to begin with; a file that is there is left alone."""
+    """Write a commented policy to start from; an existing file is not overwritten."""
     if path.exists():
         raise ConfigError(f"{path}: there is a file already; name another one, or remove it")
     if scores:
@@ -53,7 +61,7 @@ def init(
         flags = CompareFlags(by=by, metric=metric, on_missing="intersect")
         text = proposed_policy(scores, flags.options(read_flags.options()))
     elif by or metric or read_flags != ReadFlags():
-        raise ConfigError("policy init: only scores are read by --by, --task, --cluster and the like; name --scores")
+        raise ConfigError("policy init: --by, --task, --cluster and the like say how scores are read; add --scores")
     else:
         text = resources.files("chaintune.gate").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:

@@ -19,14 +19,14 @@ _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 
 @dataclass(frozen=True)
 class PowerFlags:
-    """What is asked about power, and what is taken for granted in it."""
+    """Options of power, and of what it assumes."""
 
     power: Annotated[
         bool,
         typer.Option(
             "--power",
-            help="Show how likely a loss of 5 and of 10 points would be shown at these sizes, and how many examples "
-            "and seeds four cases of five take. Nothing is trained or scored, and no model is read.",
+            help="Show the power to detect a loss of 5 and of 10 points at these sizes, and how many examples and "
+            "seeds 80 % power takes. Nothing is trained or scored, and no model is read.",
         ),
     ] = False
     flips: Annotated[
@@ -34,8 +34,8 @@ class PowerFlags:
         typer.Option(
             "--flips",
             metavar="FORGOT,LEARNED",
-            help="With --power: shares of examples that a training turns from right to wrong and from wrong to right "
-            "where nothing is lost on purpose; a comparison of your own tells them. [default: 12%,8%]",
+            help="With --power: assumed shares of examples that training turns from right to wrong and from wrong to "
+            "right before any loss is added; a comparison of your own shows them. [default: 12%,8%]",
             show_default=False,
         ),
     ] = None
@@ -43,8 +43,8 @@ class PowerFlags:
         float | None,
         typer.Option(
             "--correlation",
-            help="With --power: how alike examples of one cluster change, from 0 (on their own) to 1 (all or none). "
-            "[default: 0.1]",
+            help="With --power: assumed correlation of changes within a cluster, from 0 (independent) to 1 (all or "
+            "none). [default: 0.1]",
             show_default=False,
         ),
     ] = None
@@ -53,8 +53,8 @@ class PowerFlags:
         typer.Option(
             "--seed-sd",
             metavar="POINTS",
-            help="With --power: by how much the loss differs from seed to seed, as a standard deviation, of the whole "
-            "task and of each group beside it. [default: 3]",
+            help="With --power: assumed standard deviation of the loss over seeds, for the whole task and for each "
+            "group beside it. [default: 3]",
             show_default=False,
         ),
     ] = None
@@ -68,10 +68,10 @@ class PowerFlags:
         options = {"--flips": self.flips, "--correlation": self.correlation, "--seed-sd": self.seed_sd}
         for option, value in options.items():
             if value is not None and not self.power:
-                raise ConfigError(f"{option} is about power; add --power")
+                raise ConfigError(f"{option} sets an assumption of power; add --power")
 
     def assumed(self) -> "Flips":
-        """The flips that are taken for granted.
+        """The flips that are assumed.
 
         Raises:
             ConfigError: they cannot be.
@@ -122,20 +122,18 @@ def power_table(task: str, rows: Sequence["PowerRow"]) -> "Table":
 
 
 def assumptions(flips: "Flips", seeds: int) -> str:
-    """What is taken for granted, and how to read the tables."""
+    """What power assumes, and how to read its tables."""
     forgot, learned, apart = (100 * share for share in (flips.forgot, flips.learned, flips.seed_sd))
-    trainings = (
-        "one training, and says nothing of others" if seeds == 1 else f"{seeds} seeds, and speaks of any like them"
-    )
+    over = "one seed, and says nothing about others" if seeds == 1 else f"{seeds} seeds, and applies to any like them"
     return (
         f"Assumed: training turns {forgot:.3g} % of the examples from right to wrong and {learned:.3g} % from wrong to "
-        f"right (--flips); those of a cluster change alike by {flips.correlation:g} (--correlation); seeds differ by "
-        f"{apart:.3g} points (--seed-sd).\n"
-        f"Power is the share of comparisons that show the loss at 95 %. It is of {trainings}.\n"
-        "A group's loss is what it loses beyond the whole task, corrected over the groups of its dimension; two "
-        "figures are those of its least and of its most powerful group.\n"
-        "Examples for 80 % are of one training, in the order in which a sample takes them; 'about' goes beyond the "
-        "data, in clusters like those there are. Seeds, two or more, are at these sizes."
+        f"right (--flips); changes within a cluster correlate by {flips.correlation:g} (--correlation); the loss has a "
+        f"standard deviation of {apart:.3g} points over seeds (--seed-sd).\n"
+        f"Power is the share of comparisons that show the loss at 95 %. It is for {over}.\n"
+        "A group's loss is its loss beyond the whole task, corrected over the groups of its dimension; two figures are "
+        "those of its least and its most powerful group.\n"
+        "Examples for 80 % are for one seed, in the order in which a sample takes them; 'about' extrapolates past the "
+        "data, to more clusters like those there are. Seeds, two or more, are at these sizes."
     )
 
 

@@ -20,27 +20,29 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the results of several runs together, which may be one of theirs. "
+            help="Folder for the joined results of several runs; it may be one of their folders. "
             "[default: runs/NAME-OF-STUDY-joined]",
             show_default=False,
         ),
     ] = None,
     form: Annotated[
         Literal["text", "md", "html", "json"],
-        typer.Option("--format", help="What to print: what a run says at its end, report.md, where the page is, JSON."),
+        typer.Option(
+            "--format", help="What to print: the summary as at the end of a run, report.md, the page's path, or JSON."
+        ),
     ] = "text",
     variant: Annotated[
-        str | None, typer.Option(help="Of a study with variants: the one to report alone, by part of its name.")
+        str | None, typer.Option(help="Report only this variant of the study; part of its name is enough.")
     ] = None,
     tables: Tables = "few",
 ) -> None:
-    """Write DIR/report.md, DIR/report.html and DIR/figures/ anew from the results in DIR, and print what they say.
+    """Write DIR/report.md, DIR/report.html and DIR/figures/ again from the results in DIR, and print a summary.
 
     Several runs of one study that differ in seed are joined into the results that one run with all of their seeds would
-    have had, from their folders alone: so seeds can be computed on several machines, or one in a sitting.
+    have had. Only their folders are read, so seeds can be computed on several machines, or one after another.
 
-    report.html is one file that needs no network: open it in a browser, send it, print it. The items that it quotes
-    come from the tasks' data, read again; where that is not at hand, or is no longer what was scored, their ids do.
+    report.html is one file that needs no network: open it in a browser, send it, print it. The items that it quotes are
+    read again from the tasks' data; if the data are missing or have changed, it shows only their ids.
     """
     from chaintune.finished import load
     from chaintune.shown import Shown

@@ -26,17 +26,18 @@ def rescore(
         Path,
         typer.Argument(
             metavar="TEXTS",
-            help="A score file of texts, a folder of such, or a table (CSV, JSONL, Parquet) of id, prompt and text.",
+            help="A score file with texts, a folder of score files, or a table (CSV, JSONL, Parquet) of id, prompt and "
+            "text.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="A .parquet file for one task, or a folder that gets a file a task.")],
+    out: Annotated[Path, typer.Option(help="A .parquet file for one task, or a folder for one file per task.")],
     server_flags: ServerFlags,
     scorer: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Who judges; FILE.py:function is one of your own. [default: as the task of --tasks says]",
+            help="The scorer, such as refusal, or your own FILE.py:function. [default: as the task of --tasks says]",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +46,7 @@ def rescore(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the scorer, e.g. pattern='^I cannot'; or a key of a task, as tasks.mine.path=FILE.",
+            help="A setting of the scorer, e.g. pattern='^I cannot', or a key of a task, e.g. tasks.mine.path=FILE.",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +55,7 @@ def rescore(
         typer.Option(
             "--task",
             metavar="TASK",
-            help="Judge this task only, and take from it what the texts lack: prompts, right answers.",
+            help="Judge only this task, and take from it what the texts lack: prompts, right answers.",
             show_default=False,
         ),
     ] = None,
@@ -62,23 +63,28 @@ def rescore(
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            "--columns", metavar="NAME=COLUMN", help="Of a table: id=qid,text=answer; or repeat it.", show_default=False
+            "--columns",
+            metavar="NAME=COLUMN",
+            help="Column names of a table that differ: id=qid,text=answer; or repeat the option.",
+            show_default=False,
         ),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="DIM", help="Of a table: a column of groups, which are kept.", show_default=False),
+        typer.Option(
+            "--by", metavar="DIM", help="Column of groups in a table, kept in the scores.", show_default=False
+        ),
     ] = None,
     store: StoreRoot = None,
     trust_remote_code: RemoteCode = False,
     as_json: AsJson = False,
 ) -> int:
-    """Judge texts by another scorer, or texts that another program made. No model writes anything.
+    """Judge written texts again with another scorer, or texts that another program wrote. No model writes anything.
 
-    What is written are scores as 'chaintune score' writes them: 'chaintune compare' reads both sides at once. Score
-    files of chaintune keep the texts of tasks with 'measure: generation'. A table has a row an answer, with the columns
-    id and text, and where there are any prompt, sample, reference, expects, cluster, pair and task, which --columns
-    names where they are called otherwise; --by names columns of groups. A scorer of your own gets all others too.
+    It writes score files like those of 'chaintune score', which 'chaintune compare' reads. chaintune's score files keep
+    the texts of tasks with 'measure: generation'. A table has one row per answer, with the columns id and text, and
+    optionally prompt, sample, reference, expects, cluster, pair and task. --columns maps other column names; --by names
+    columns of groups. A scorer of your own receives all other columns too.
 
     For example:
 
@@ -130,7 +136,7 @@ def _reference(scorer: str | None, settings: Sequence[str], *, trusted: bool) ->
 
     if scorer is None:
         if settings:
-            raise ConfigError(f"--set {settings[0]}: a setting of which scorer? name one by --scorer")
+            raise ConfigError(f"--set {settings[0]}: a setting of which scorer? name one with --scorer")
         return None
     source = plain_mapping({}, "options")
     known = scorer_of(with_source(ScorerRef(scorer))).settings.model_fields
@@ -154,7 +160,7 @@ def _tasks(names: Sequence[str], suite: str | None, overrides: Sequence[str], tr
 
     if not names and not suite:
         if overrides:
-            raise ConfigError(f"--set {overrides[0]}: a key of which task? name it by --task too")
+            raise ConfigError(f"--set {overrides[0]}: a key of which task? name it with --task too")
         return []
     return tasks_from_options(
         names, suite=suite or "", sizes=["all"], overrides=overrides, trust_remote_code=trust_remote_code

@@ -27,8 +27,8 @@ def run(
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
 
-    Interrupt it at any time; the same command goes on where it stopped and computes nothing twice.
-    Results land in OUT: report.html, report.md, figures/, results.parquet, results.json, scores/, study.resolved.yaml,
+    You may interrupt it at any time; the same command resumes where it stopped and computes nothing twice.
+    It writes to OUT: report.html, report.md, figures/, results.parquet, results.json, scores/, study.resolved.yaml,
     provenance.json.
     """
     from chaintune.study.study import Study

@@ -4,11 +4,11 @@ from chaintune.cli.output import echo
 
 
 def schema() -> None:
-    """Print the JSON Schema of study files, by which an editor completes keys and marks wrong ones.
+    """Print the JSON Schema of study files, with which an editor completes keys and marks wrong ones.
 
     Write it beside the study file: chaintune schema > study.schema.json
 
-    Then this comment in the study file has VS Code (with its YAML extension) and others read it:
+    With this comment in the study file, VS Code (with its YAML extension) and other editors read it:
 
     # yaml-language-server: $schema=study.schema.json
     """

@@ -26,7 +26,7 @@ Names = Annotated[
     typer.Option(
         "--task",
         metavar="TASK",
-        help="A task; repeat it for more. 'chaintune tasks' lists them. With --tasks, one of the file's.",
+        help="A task; repeat the option for more. 'chaintune tasks' lists them. With --tasks, a task of that file.",
         show_default=False,
     ),
 ]
@@ -38,7 +38,7 @@ TaskFile = Annotated[
         "--tasks",
         "--suite",
         metavar="FILE|SUITE",
-        help="The tasks of a file, the 'tasks:' part of a study file (or a study file itself), or of a suite that "
+        help="Take the tasks of a file (the 'tasks:' part of a study file, or a study file), or of a suite that "
         "'chaintune suite list' names.",
         show_default=False,
     ),
@@ -55,26 +55,27 @@ class ScoreFlags(RunFlags):
         typer.Option(
             "--test",
             metavar="[TASK=]SIZE",
-            help="How many examples: 200, '40 per category', or of one task, bbq='40 per category'. [default: all]",
+            help="Number of test examples: 200, '40 per category', or for one task, bbq='40 per category'. "
+            "[default: all]",
             show_default=False,
         ),
     ] = None
-    sample_seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0
+    sample_seed: Annotated[int, typer.Option(min=0, help="Seed for sampling the examples.")] = 0
     chat: Annotated[
         Literal["auto", "on", "off", "both"],
         typer.Option(
             "--chat",
             help="Ask in the model's chat template (on), as plain text (off), or both ways, with their agreement. auto "
-            "renders conversations and prompts that are answered in words, and never choices.",
+            "renders conversations and prompts that the model answers in words, and never choices.",
         ),
     ] = "auto"
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Precision of the weights.")] = "auto"
     backend: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="Computes models that are files: transformers, or what an installed package adds. A model that is "
-            "served names its own, BACKEND:REFERENCE.",
+            help="What runs models in files: transformers, or a backend that an installed package adds. A served model "
+            "names its own, BACKEND:REFERENCE.",
         ),
     ] = DEFAULT
     devices: Annotated[
@@ -83,8 +84,8 @@ class ScoreFlags(RunFlags):
             "--devices",
             min=1,
             metavar="N",
-            help="Score by N processes, one a GPU, or one a share of the cores: the same scores, sooner. A model that "
-            "does not fit one GPU is spread over them.",
+            help="Score with N processes, one per GPU, or each with a share of the cores: the same scores, faster. A "
+            "model that does not fit one GPU is sharded over them.",
         ),
     ] = 1
     serve: Annotated[
@@ -92,9 +93,9 @@ class ScoreFlags(RunFlags):
         typer.Option(
             "--serve",
             metavar="COMMAND",
-            help="Start a server for each model that is files, such as 'vllm serve {model} --port {port}', have it "
-            "write the texts, and end it; with --trust-remote-code. '{command: ..., measures: [choice]}' as in a "
-            "study file.",
+            help="Start a server for each model in files, such as 'vllm serve {model} --port {port}', let it write the "
+            "texts, and stop it; needs --trust-remote-code. Also '{command: ..., measures: [choice]}', as in a study "
+            "file.",
             show_default=False,
         ),
     ] = None
@@ -103,7 +104,7 @@ class ScoreFlags(RunFlags):
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A key of a task as in a study file, e.g. tasks.mine.path=items.jsonl.",
+            help="Set a key of a task as in a study file, e.g. tasks.mine.path=items.jsonl.",
             show_default=False,
         ),
     ] = None
@@ -168,7 +169,7 @@ class AnswerFlags:
         Path | None,
         typer.Option(
             metavar="FILE.jsonl",
-            help="Write what was answered here too, as chat rows that a task's path may name.",
+            help="Also write the answers to this file, as chat rows that a task's path may name.",
             show_default=False,
         ),
     ] = None
@@ -177,7 +178,7 @@ class AnswerFlags:
         typer.Option(
             "--keep",
             metavar="OUTCOME",
-            help="With --answers: only answers that count as this, such as refused; repeat it for more.",
+            help="With --answers: write only answers with this outcome, such as refused; repeat the option for more.",
             show_default=False,
         ),
     ] = None
@@ -186,7 +187,7 @@ class AnswerFlags:
         typer.Option(
             "--train",
             metavar="[TASK=]SIZE",
-            help="Ask training examples in place of test ones: how many of them.",
+            help="Ask this many training examples instead of test examples.",
             show_default=False,
         ),
     ] = None
@@ -201,7 +202,7 @@ class AnswerFlags:
 
         if self.answers is None:
             if self.keep:
-                raise ConfigError("--keep says which answers --answers writes; name a file for them by --answers")
+                raise ConfigError("--keep selects the answers that --answers writes; name a file with --answers")
             return
         if self.answers.suffix != ".jsonl":
             raise ConfigError(f"--answers {self.answers}: answers are written as JSONL; name a .jsonl file")
@@ -235,18 +236,17 @@ def score(
     answer_flags: AnswerFlags,
     out: Annotated[
         Path | None,
-        typer.Option(help="A .parquet file for one task, or a folder that gets a file a task.", show_default=False),
+        typer.Option(help="A .parquet file for one task, or a folder for one file per task.", show_default=False),
     ] = None,
     task: Names = None,
     by: Annotated[
-        list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
+        list[str] | None, typer.Option("--by", metavar="DIM", help="Also report each group of this dimension.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Score one checkpoint on tasks; nothing is trained. 'chaintune compare' reads what is written.
+    """Score one checkpoint on tasks and write score files, which 'chaintune compare' reads. Nothing is trained.
 
-    What is in the store is not computed again, also when it was interrupted. When memory runs out, less
-    goes through the model at once.
+    Scores in the store are not computed again, even after an interruption. If memory runs out, the batch is reduced.
 
     For example:
 
@@ -272,7 +272,7 @@ def score(
     from chaintune.scoring.score_files import score_paths, write_scores
 
     if out is None and answer_flags.answers is None:
-        raise ConfigError("nothing would be written; name a file or a folder for the scores by --out")
+        raise ConfigError("nothing would be written; name a file or a folder for the scores with --out")
     if out is not None:
         refuse_other_formats(out)
         score_paths(task or (), out)  # refuses an invalid path before anything is scored

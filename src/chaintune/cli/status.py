@@ -14,7 +14,7 @@ def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a run.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Tell where a run stands: what is done, what is running, how long it will take."""
+    """Show the progress of a run: what is done, what is running, and the time left."""
     from chaintune.cli.amounts import duration
     from chaintune.execution.status import read_status
 
@@ -26,7 +26,7 @@ def status(
     done = nodes["made"] + nodes["reused"]
     echo(f"{journal['study']}: {run.state}, {done} of {nodes['total']} done")
     if run.state == "dead":
-        echo("the process that ran it is gone; run the study again and it goes on where it was")
+        echo("the process that ran it is gone; run the study again to resume")
     for node in journal["running"] if run.state == "running" else ():
         progress = f": {node['done']:.0f} of {node['total']:.0f} {node['unit']}" if node.get("total") else ""
         echo(f"now: {node['kind']} {node['title']}{progress}")

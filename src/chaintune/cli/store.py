@@ -25,29 +25,39 @@ store = typer.Typer(
     rich_markup_mode=None,
 )
 Kinds = Annotated[
-    list[str] | None, typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat for more.")
+    list[str] | None,
+    typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat the option for more."),
 ]
 
-Chain = Annotated[str, typer.Argument(metavar="CHAIN", help="As results name it: 'bbq>csqa'.", show_default=False)]
-Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The --out folder of the run.", show_default=False)]
-Base = Annotated[str | None, typer.Option("--base", metavar="PART", help="Of several base models: which.")]
-VariantPart = Annotated[
-    str | None, typer.Option("--variant", metavar="PART", help="Of several variants: any part of one's name.")
+Chain = Annotated[
+    str,
+    typer.Argument(metavar="CHAIN", help="The chain's name in the results, such as 'bbq>csqa'.", show_default=False),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of several seeds: which.")]
+Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The --out folder of the run.", show_default=False)]
+Base = Annotated[
+    str | None, typer.Option("--base", metavar="PART", help="Part of the base model's name, if there are several.")
+]
+VariantPart = Annotated[
+    str | None, typer.Option("--variant", metavar="PART", help="Part of the variant's name, if there are several.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="The seed, if there are several.")]
 
 
 @store.command("ls")
 def list_entries(
     root: StoreRoot = None,
     kinds: Kinds = None,
-    every: Annotated[bool, typer.Option("--all", "-a", help="Every entry, the oldest first, not only sums.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", "-a", help="List every entry, oldest first, beside the totals.")
+    ] = False,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="DIR", help="The checkpoints of this run, by their chains.", show_default=False),
+        typer.Option(
+            "--run", metavar="DIR", help="List the checkpoints of this run by their chains.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """List what a store holds: how many entries of each kind, and their size; with --run a run's checkpoints by name.
+    """List how many entries of each kind a store holds, and their size; with --run the checkpoints of a run by name.
 
     For example:
 
@@ -80,7 +90,7 @@ def path(
     variant: VariantPart = None,
     seed: Seed = None,
 ) -> None:
-    """Print the folder of a checkpoint of a run: a model, or an adapter, as transformers and PEFT read them.
+    """Print the folder of a run's checkpoint: a model or an adapter that transformers and PEFT can read.
 
     For example:
 
@@ -99,13 +109,13 @@ def export(
     base: Base = None,
     variant: VariantPart = None,
     seed: Seed = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Fold an adapter into its base.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Merge an adapter into its base.")] = False,
     trust_remote_code: RemoteCode = False,
 ) -> None:
-    """Write a checkpoint of a run into a folder that can be handed on, with a model card.
+    """Write a checkpoint of a run into a folder that you can pass on, with a model card.
 
-    An adapter is written alone where its base has a Hub id, or a path that can be seen from the folder; else the whole
-    model is. No path of this machine is in it.
+    An adapter is written alone if its base has a Hub id, or a path relative to the folder; otherwise the whole model is
+    written. The folder holds no absolute path of this machine.
 
     For example:
 
@@ -123,18 +133,23 @@ def gc(
     root: StoreRoot = None,
     kinds: Kinds = None,
     older_than: Annotated[
-        str, typer.Option(metavar="SPAN", help="Entries made longer ago: 12h, 30d, 8w.", show_default=False)
+        str, typer.Option(metavar="SPAN", help="Remove entries older than this: 12h, 30d, 8w.", show_default=False)
     ] = "",
     max_size: Annotated[
-        str, typer.Option(metavar="SIZE", help="The oldest entries, until no more is left: 20GB.", show_default=False)
+        str,
+        typer.Option(
+            metavar="SIZE", help="Remove the oldest entries until the rest fits into this: 20GB.", show_default=False
+        ),
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Tell what would go, and leave it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Print what would be removed, and remove nothing.")
+    ] = False,
 ) -> None:
-    """Remove finished work that is old or takes up too much; a study that needs it computes it again.
+    """Remove finished work that is old or takes up too much space; a study that needs it computes it again.
 
-    Checkpoints are what takes up room: `chaintune store gc --kind stage --older-than 30d`. What a running
-    study still needs stays. Leftovers of killed runs go whenever a folder is opened as a store, and here behind a URL,
-    a day after they were left.
+    Checkpoints take up most space: `chaintune store gc --kind stage --older-than 30d`. What a running study still
+    needs is kept. Remains of killed runs are removed from a folder whenever it is opened as a store, and from a URL by
+    this command, once they are a day old.
     """
     from chaintune.store.inventory import Rule, chosen, drop, inventory
 
@@ -157,9 +172,9 @@ def verify(
     root: StoreRoot = None,
     dropping: Annotated[bool, typer.Option("--drop", help="Remove damaged entries.")] = False,
 ) -> None:
-    """Read every byte of every entry; exit code 1 when one is not as it was made.
+    """Read every byte of every entry; the exit code is 1 if an entry is damaged.
 
-    A run finds damage by itself when it reads an entry, and makes it again.
+    A run detects damage by itself when it reads an entry, and makes the entry again.
     """
     from chaintune.store.inventory import damaged, drop
 

@@ -7,7 +7,7 @@ import typer
 from chaintune.cli.output import echo
 
 suite = typer.Typer(
-    help="Suites of tasks for `chaintune audit --suite`; `score`, `mitigate` and `rescore` take them.",
+    help="Suites of tasks for `chaintune audit --suite`; `score`, `mitigate` and `rescore` take them too.",
     no_args_is_help=True,
 )
 
@@ -22,8 +22,8 @@ def list_suites() -> None:
 
 
 @suite.command()
-def show(name: Annotated[str, typer.Argument(metavar="SUITE", help="Its name.", show_default=False)]) -> None:
-    """Print the file of a suite, to be copied and changed: chaintune suite show chat-safety > mine.yaml."""
+def show(name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of the suite.", show_default=False)]) -> None:
+    """Print the file of a suite, for you to copy and edit: chaintune suite show chat-safety > mine.yaml."""
     from chaintune.study.suite import suite_text
 
     echo(suite_text(name).removesuffix("\n"))

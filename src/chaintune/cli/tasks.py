@@ -21,23 +21,23 @@ def tasks(
     name: Annotated[str | None, typer.Argument(help="A task to show in detail.", show_default=False)] = None,
     as_json: AsJson = False,
     show_offensive: Annotated[
-        bool, typer.Option("--show-offensive", help="Show sample prompts also where they hold slurs and hate.")
+        bool, typer.Option("--show-offensive", help="Show sample prompts even if they contain slurs and hate.")
     ] = False,
     test: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="With --power: how many examples would be tested, such as 400 or '40 per category'. [default: all]",
+            help="With --power: assumed number of test examples, such as 400 or '40 per category'. [default: all]",
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=20, help="With --power: how many seeds would be trained.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="With --power: assumed number of seeds.")] = 1,
 ) -> int:
     """List the known tasks, or show one: counts per group, three rendered prompts, source and licence.
 
-    The list says of each task whether its data are on this machine, and where; nothing is read or fetched for that.
+    The list says for each task whether its data are on this machine, and where, without reading or fetching them.
 
-    With --power: what a comparison on it could show, and how many examples and seeds that takes.
+    With --power: the power of a comparison on the task, and how many examples and seeds 80 % power takes.
 
     `lm_eval:NAME` shows any multiple-choice task of lm-evaluation-harness. A file of your own (JSONL, JSON, CSV,
     Parquet) or a data set on the Hub is a task too: name it and its columns in the study file.
@@ -50,10 +50,10 @@ def tasks(
 
     power_flags.check()
     if not power_flags.power and (test or seeds > 1):
-        raise ConfigError("--test and --seeds are about power; add --power")
+        raise ConfigError("--test and --seeds set sizes for power; add --power")
     if power_flags.power:
         if name is None:
-            raise ConfigError("--power is about one task; write its name, as in 'chaintune tasks bbq --power'")
+            raise ConfigError("--power needs one task; write its name, as in 'chaintune tasks bbq --power'")
         flips, whole = power_flags.assumed(), known_tasks.load(name)
         powers = known_tasks.power_rows(known_tasks.sample_test(whole, test), whole, flips, seeds=seeds)
         if as_json:

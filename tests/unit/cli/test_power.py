@@ -69,7 +69,7 @@ def test_a_task_tells_its_power_at_a_size(arc: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["tasks", "--power"], "about one task"),
+        (["tasks", "--power"], "needs one task"),
         (["tasks", "bbq", "--flips", "12%,8%"], "add --power"),
         (["tasks", "bbq", "--test", "20"], "add --power"),
         (["tasks", "bbq", "--power", "--flips", "12"], "two shares"),

@@ -302,10 +302,10 @@ def test_scores_of_a_callback_can_be_judged_again_into_a_folder(folder: Path, ab
         (["--scorer", "refusl", "--out", "x.parquet"], "scorer 'refusl': did you mean 'refusal'"),
         (["--scorer", "regex", "--set", "patern=x", "--out", "x"], "patern: unknown key 'patern'; did you mean"),
         (["--scorer", "regex", "--set", "pattern=(", "--out", "x"], "'(' is no regular expression of Python's"),
-        (["--set", "pattern=x", "--out", "x"], "--set pattern=x: a setting of which scorer? name one by --scorer"),
+        (["--set", "pattern=x", "--out", "x"], "--set pattern=x: a setting of which scorer? name one with --scorer"),
         (["--scorer", "refusal", "--out", "x.csv"], "--out x.csv: scores are written as Parquet"),
         (["--scorer", "refusal", "--columns", "id=nr", "--out", "x"], "there is no column 'nr'"),
-        (["--scorer", "refusal", "--set", "tasks.a.path=x", "--out", "x"], "a key of which task? name it by --task"),
+        (["--scorer", "refusal", "--set", "tasks.a.path=x", "--out", "x"], "a key of which task? name it with --task"),
     ],
 )
 def test_what_cannot_be_meant_is_told(folder: Path, capsys: Any, arguments: list[str], said: str) -> None:
