@@ -5,13 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chaintune.plan.measurements import measured_content
-from chaintune.plan.nodes import (
-    Split,
-)
-from chaintune.records import (
-    Preference,
-    Task,
-)
+from chaintune.plan.nodes import Split
+from chaintune.records import Preference, Task
 from chaintune.records.generation import GENERATION
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.measures import MEASURES

@@ -28,15 +28,7 @@ from chaintune.plan.nodes import (
     Split,
     StageNode,
 )
-from chaintune.records import (
-    Chain,
-    ChainStep,
-    Checkpoint,
-    MitigationRef,
-    Recipe,
-    Reference,
-    canonical_digest,
-)
+from chaintune.records import Chain, ChainStep, Checkpoint, MitigationRef, Recipe, Reference, canonical_digest
 from chaintune.records.choice import CHOICE
 from chaintune.records.generation import GENERATION, Generation
 from chaintune.records.mitigations import BY_SCORES
@@ -55,13 +47,13 @@ STAGE_FORMAT = 3
 CURVATURE_FORMAT = 2
 OVERLAP_FORMAT = 1
 
-
 # What determines each stage that another program trains, beside its parent, data and seed.
 Contents = Mapping[ExternalStage, tuple[tuple[str, str], ...]]
 # Base and task -> digest of the chat template that renders the examples; those that are read as plain text are absent.
 Templates = Mapping[tuple[str, str], str]
 # Base -> tokens that end a text of it and of what is trained from it.
 Ends = Mapping[str, tuple[int, ...]]
+_What = tuple[str, Split, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +499,7 @@ class Graph:
         self,
         at: Checkpoint,
         labels: tuple[str, ...],
-        what: "_What",
+        what: _What,
         asked: list[Any] | None = None,
         generation: Generation | None = None,
     ) -> str:
@@ -557,9 +549,6 @@ class Graph:
         """The key of what a scorer's model says of a measurement; its node is made at its first mention."""
         node = judge.node(self.scores[checkpoint][texts])
         return self.judgements.setdefault(node.key, node).key
-
-
-_What = tuple[str, Split, str]
 
 
 def _labels(chain: Chain) -> tuple[str, ...]:

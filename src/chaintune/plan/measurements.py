@@ -4,16 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chaintune.plan.nodes import (
-    KlNode,
-    ScoreNode,
-    Split,
-)
-from chaintune.records import (
-    Choices,
-    Task,
-    canonical_digest,
-)
+from chaintune.plan.nodes import KlNode, ScoreNode, Split
+from chaintune.records import Choices, Task, canonical_digest
 from chaintune.records.choice import CHOICE
 from chaintune.records.generation import GENERATION
 from chaintune.scoring.backends import BACKENDS
