@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Estimate, ResultRow, pooled
 from chaintune.records.amounts import is_share
+from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import checkpoint_name
 from chaintune.report.compared_words import compared, of_series
@@ -56,6 +57,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
         corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {listed(families)}."
         parts.append(Paragraph("sure", corrected))
     parts += [Paragraph("sure", text) for text in results.provenance.get("cautions", {}).values()]
+    parts += [Paragraph("sure", text) for text in _fewer_seeds(shown)]
     return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 
 
@@ -83,6 +85,22 @@ def definition(rows: Iterable[ResultRow]) -> str:
     elif "less" in directions:
         difference += " (the other way round where less is better)"
     return f"Forgetting is {difference}, on the same examples, in {unit}; positive is worse."
+
+
+def _fewer_seeds(rows: Sequence[ResultRow]) -> list[str]:
+    """The sentence on checkpoints that some seeds lack, as where a stage failed; none where every seed has each."""
+    seeds: dict[str, int] = {}
+    for row in rows:
+        if row.metric == "accuracy" and row.is_whole and row.chain != BASE:
+            name = checkpoint_name(row)
+            seeds[name] = min(row.estimate.n_seeds, seeds.get(name, row.estimate.n_seeds))
+    most = max(seeds.values(), default=0)
+    fewer = [f"{name} ({number})" for name, number in seeds.items() if number < most]
+    if not fewer:
+        return []
+    return [
+        f"Not every checkpoint was measured under all {most} seeds, and what rests on it is of fewer: {listed(fewer)}."
+    ]
 
 
 def _scope(estimates: Sequence[Estimate], rows: Sequence[ResultRow]) -> str:

@@ -185,6 +185,19 @@ def test_one_seed_speaks_about_checkpoints_and_several_about_the_recipe() -> Non
     assert "+5.0 points" not in text
 
 
+def test_checkpoints_that_some_seeds_lack_are_named() -> None:
+    pooled = row("forgetting", 0.04, 0.01, 0.07, verdict="forgot", seed="all", n_seeds=5)
+    scored = [row("accuracy", 0.7, chain=chain, reference="", seed="all", n_seeds=5) for chain in ("s", "s>c")]
+    base = row("accuracy", 0.5, chain="base", reference="")
+    assert "Not every checkpoint" not in summary([pooled, *scored, base])
+    fewer = [row("accuracy", 0.7, chain="c>s", reference="", seed="all", n_seeds=4),
+             row("accuracy", 0.7, chain="s>c>s@5%", reference="", seed="3")]  # fmt: skip
+    assert (
+        "Not every checkpoint was measured under all 5 seeds, and what rests on it is of fewer: c>s (4) and "
+        "s>c>s@5% (1)." in summary([pooled, *scored, base, *fewer])
+    )
+
+
 def test_order_and_mitigation_have_their_sentences() -> None:
     order = row("order_effect", 0.13, 0.08, 0.18, chain="c>s", reference="s>c")
     back = row("recovery", 0.64, 0.48, 0.82, chain="s>c>s@5%", reference="s>c")
