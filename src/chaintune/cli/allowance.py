@@ -44,8 +44,8 @@ class Allowance:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             requests = sum(one.requests for one in work)
             raise ConfigError(
-                f"{requests:,} requests are for a server that is not on this machine, and nobody is there to agree; "
-                f"add --yes, or --max-requests {requests}"
+                f"{requests:,} requests would go to a server that is not on this machine, and no terminal "
+                f"is there to confirm them; add --yes, or --max-requests {requests}"
             )
-        if not typer.confirm("Ask it?", err=True):
-            raise ConfigError("nothing was asked; take fewer examples (--test)")
+        if not typer.confirm("Send them?", err=True):
+            raise ConfigError("no request was sent; take fewer examples (--test)")

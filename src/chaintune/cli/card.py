@@ -165,7 +165,7 @@ def _chosen(rows: "Sequence[ResultRow]", field: str, named: str | None) -> "list
 
     known = list(dict.fromkeys(getattr(row, field) for row in rows))
     if named is None and len(known) > 1:
-        raise ConfigError(f"the study has several; name one with --{field}: {', '.join(known)}")
+        raise ConfigError(f"the study has more than one {field}; name one with --{field}: {', '.join(known)}")
     name = known[0] if named is None else named_variant(named, known) if field == "variant" else named
     if name not in known:
         raise ConfigError(f"--{field} {name}: {nearest(name, known)}")
@@ -188,7 +188,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: no UTF-8 text (byte {error.start})") from error
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
 
 
 def _write(path: Path, text: str) -> None:

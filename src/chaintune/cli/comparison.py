@@ -157,7 +157,7 @@ class OutputFlags:
         """The policy that is named, if one is."""
         if self.policy is None:
             if self.junit:
-                raise ConfigError("--junit writes what a policy says; name one with --policy")
+                raise ConfigError("--junit writes the judgements of a policy; name one with --policy")
             if self.policy_on:
                 raise ConfigError("--policy-on says what a policy judges; name one with --policy")
             return None

@@ -67,7 +67,9 @@ def report(
     else:
         loaded = load(folder)
         if not isinstance(loaded, Shown):
-            raise ConfigError(f"{folder}: scores of one model have no report; compare them with those of another one")
+            raise ConfigError(
+                f"{folder}: scores of one model have no report; compare them with the scores of another model"
+            )
         page, results = loaded.report(folder), read_results(folder)
     if form == "html":
         echo(str(page))
@@ -80,7 +82,9 @@ def report(
         return
     plain = next((name for name in ("results.json", "comparison.json") if (folder / name).is_file()), "")
     if form == "json" and not plain:
-        raise ConfigError(f"{folder}: no results.json there; 'chaintune report {folder} --out DIR' writes all anew")
+        raise ConfigError(
+            f"{folder}: no results.json there; 'chaintune report {folder} --out DIR' writes everything again"
+        )
     text = (folder / (plain if form == "json" else "report.md")).read_text(encoding="utf-8")
     echo(_of_variant(text, variant) if variant and form == "json" else text, nl=False)
 

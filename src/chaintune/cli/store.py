@@ -78,7 +78,7 @@ def list_entries(
         echo(_sum(kind, list(members)))
     echo(_sum("total", entries))
     if again := sum(entry.info.get(TIMES_MADE, 1) - 1 for entry in entries):
-        echo(f"{again} more were made by one machine while another made the same")
+        echo(f"{number_of(again, 'duplicate')}, made while another machine made the same entry")
 
 
 @store.command()

@@ -68,7 +68,7 @@ def tasks(
     hidden = known_tasks.is_offensive(name) and not show_offensive
     shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)
     if hidden:
-        echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
+        echo(f"prompts of '{name}' contain slurs and hate, so none is shown; --show-offensive shows some", err=True)
     if as_json:
         echo(json.dumps(shown.to_dict(), indent=2))
         return 0
@@ -114,7 +114,7 @@ def _listed(names: Sequence[str]) -> list[str]:
         *lines,
         "",
         f"Looked in: {DATA_VARIABLE} ({folder}), the wheels {', '.join(sorted(wheels))}, the Hub's cache.",
-        "What is not here is fetched from the Hub where the network allows it; 'chaintune tasks NAME' shows one.",
+        "Other data are fetched from the Hub if the network allows it; 'chaintune tasks NAME' shows one task.",
     ]
 
 

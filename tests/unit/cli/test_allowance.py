@@ -27,13 +27,13 @@ def test_a_server_of_this_machine_is_told_and_asked(capsys: pytest.CaptureFixtur
 
 def test_another_one_needs_leave(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        ConfigError, match=r"120 requests are for a server that is not on this machine.*--max-requests 120"
+        ConfigError, match=r"120 requests would go to a server that is not on this machine.*--max-requests 120"
     ):
         Allowance()([FAR])
     assert "about 31,000 tokens read and at most 960 written" in capsys.readouterr().err
     Allowance(yes=True)([FAR])
     Allowance(120)([FAR])
-    with pytest.raises(ConfigError, match="3 requests are for a server that is not on this machine"):
+    with pytest.raises(ConfigError, match="3 requests would go to a server that is not on this machine"):
         Allowance()([ServerWork("what calls itself toy", 3, 1, 1)])
     with pytest.raises(ConfigError, match="max requests: expected 0 or more, got -1"):
         check_requests([], -1)
@@ -45,7 +45,7 @@ def test_each_served_model_may_have_a_tokenizer_of_its_own() -> None:
     assert ServerFlags(tokenizer=["models/a"]).serving.tokenizer_of("any") == "models/a"
     serving = ServerFlags(tokenizer=["a=models/a", "b=owner/b"]).serving
     assert [serving.tokenizer_of(name) for name in "abc"] == ["models/a", "owner/b", ""]
-    with pytest.raises(ConfigError, match=r"--tokenizer models/a b=owner/b: expected NAME=MODEL of each"):
+    with pytest.raises(ConfigError, match=r"--tokenizer models/a b=owner/b: expected NAME=MODEL for each"):
         _ = ServerFlags(tokenizer=["models/a", "b=owner/b"]).serving
     with pytest.raises(ConfigError, match="requests at once: expected 1 or more, got 0"):
         Serving(at_once=0)
@@ -64,5 +64,5 @@ def test_people_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("typer.confirm", lambda *_args, **_named: True)
     Allowance()([FAR])
     monkeypatch.setattr("typer.confirm", lambda *_args, **_named: False)
-    with pytest.raises(ConfigError, match="nothing was asked"):
+    with pytest.raises(ConfigError, match="no request was sent"):
         Allowance()([FAR])

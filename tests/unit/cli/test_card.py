@@ -83,7 +83,7 @@ def test_one_checkpoint_of_a_study(study: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "several; name one with --chain: s>c, c>s"),
+        ([], "more than one chain; name one with --chain: s>c, c>s"),
         (["--chain", "s>d"], "did you mean 's>c'"),
         (["--chain", "s>c", "--base", "n"], "valid: m"),
     ],
@@ -107,7 +107,7 @@ def test_other_mistakes_are_one_message(
         ([sides[0]], "not JSON"),
         (["before.parquet"], "name the scores before and the scores after"),
         ([sides[0], "--level", "0.9"], "was compared already"),
-        ([*sides, *FAST, "--into", str(latin)], "no UTF-8"),
+        ([*sides, *FAST, "--into", str(latin)], "not UTF-8"),
         ([*sides, *FAST, "--into", str(tmp_path / "none" / "README.md")], "cannot be written"),
     ):
         code, _, err = run(capsys, *arguments)

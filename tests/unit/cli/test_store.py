@@ -46,7 +46,7 @@ def test_ls_sums_up(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_ls_tells_what_was_made_more_than_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     FolderStore(root).annotate("stage", "aa11", times_made=3)
     assert run("ls", "--store", str(root)) == 0
-    assert capsys.readouterr().out.endswith("\n2 more were made by one machine while another made the same\n")
+    assert capsys.readouterr().out.endswith("\n2 duplicates, made while another machine made the same entry\n")
 
 
 def test_gc_removes_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

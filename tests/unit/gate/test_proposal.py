@@ -99,7 +99,7 @@ def test_budgets_are_of_the_fields_tasks_and_clusters_of_a_log_that_are_named(tm
     logs.write(folder, filtered, task="sums")
     path, command = tmp_path / "p.yaml", ["policy", "init", str(tmp_path / "p.yaml")]
     wrong = {
-        ("--by", "doc.category"): "name --scores",
+        ("--by", "doc.category"): "add --scores",
         ("--scores", str(folder)): "choose one as --filter: strict, loose",
         ("--scores", str(folder), "--task", "faith", "--by", "doc.kategory"): "did you mean 'doc.category'",
         ("--scores", str(folder), "--task", "faith", "--by", "doc.category x doc.template"): "of one dimension",
