@@ -17,7 +17,7 @@ def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) ->
         reason = f"What {where} brings back of {row.task} is unknown: {estimate.reason}."
         return reason + _regained([row], rows, level)
     text = f"{where} brings back {PERCENT.text(estimate, level=level)} of the loss of {row.task}."
-    if estimate.low <= 0:
+    if not estimate.low > 0:  # nor where there is no interval
         text = f"No recovery of {row.task} is shown for {where}: {PERCENT.text(estimate, level=level)}."
     prices = [r for r in rows if r.metric == "price" and r.is_whole and r.key._replace(task=row.task) == row.key]
     return " ".join([text, *(_paid(r, level) for r in prices)])

@@ -328,7 +328,9 @@ def _own_seed_margin(sample: Sample, level: Level) -> Floats:
 
 def of_seeds(design: Design, seeds: int, column: int) -> str:
     """What a method says of several seeds, after a semicolon; nothing of one."""
-    shared = design.pools is not None and design.pools[column] > 0
+    pools = design.pools
+    # Two groups are worth less than the two columns that a variance is moderated over.
+    shared = pools is not None and pools[column] > 0 and (pools == pools[column]).sum() > 2
     return "" if seeds == 1 else f"; {SEEDS}, {MODERATED}" if shared else f"; {SEEDS}"
 
 

@@ -214,6 +214,8 @@ def test_a_gain_is_told_with_its_own_sign_and_a_recovery_that_is_not_shown_as_su
     back = row("recovery", 0.36, -0.05, 0.63, chain="s>c>s@5%", reference="s>c")
     text = summary([LOST, back])
     assert "No recovery of s is shown for s>c>s@5%: 36 % (95 % CI -5 to 63 %)." in text
+    alone = row("recovery", 0.95, chain="s>c>s@5%", reference="s>c", reason="too few changes")
+    assert "No recovery of s is shown for s>c>s@5%: 95 % (too few changes)." in summary([LOST, alone])
 
 
 def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not_mixed_up() -> None:

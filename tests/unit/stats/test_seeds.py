@@ -264,6 +264,8 @@ def test_method_says_that_seeds_were_moderated() -> None:
     assert "moderated" not in shared[0].method
     assert "moderated over the groups" in shared[1].method
     assert "moderated" not in means(Sample.of(design, values, resamples=FAST))[1].method
+    two = pooled(synthetic.nested(rng, groups=2, clusters=24))
+    assert "moderated" not in means(Sample.of(two, values, resamples=FAST))[1].method, "two groups lend nothing"
 
 
 def seed_cell(rng: np.random.Generator, seeds: int, deviation: float, extra: float = 0.0) -> Floats:
