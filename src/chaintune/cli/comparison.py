@@ -131,7 +131,8 @@ class SeriesFlags:
     """Options of more than two checkpoints."""
 
     against_first: Annotated[
-        bool, typer.Option("--against-first", help="Compare each checkpoint only with the first, as its rivals.")
+        bool,
+        typer.Option("--against-first", help="The later checkpoints are rivals: compare each only with the first."),
     ] = False
 
 
