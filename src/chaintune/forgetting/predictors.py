@@ -17,8 +17,8 @@ def correlation_rows(
 ) -> list[ResultRow]:
     """The rank correlation of a predictor with forgetting, of each task and, where there are several, of all.
 
-    Pairs are taken for independent, although several may share their predictor; tasks differ in the scale of their
-    loss, so the correlation over all tasks mixes scales.
+    Pairs are taken for independent, although several may share their predictor. Over all tasks a pair is ranked among
+    those of its task, as tasks differ in the scale of their loss.
 
     Args:
         pairs: a row each, with the columns `base`, `task`, `forgetting` and the predictor.
@@ -32,7 +32,10 @@ def correlation_rows(
     for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
         chosen = pairs.filter(pairs["task"] == task) if task else pairs
         columns = (chosen[name].to_numpy().astype(np.float64) for name in (predictor, "forgetting"))
-        estimate = rank_correlation(*columns, level=options.level, resamples=options.resamples, seed=options.seed)
+        strata = chosen["task"].to_list() if not task else ()
+        estimate = rank_correlation(
+            *columns, strata=strata, level=options.level, resamples=options.resamples, seed=options.seed
+        )
         bases = chosen["base"].unique().to_list()
         base = bases[0] if len(bases) == 1 else ""
         rows.append(ResultRow(study, base, "", "", 0, "", task, metric, "", "", ALL_SEEDS, estimate))

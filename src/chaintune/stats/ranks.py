@@ -1,59 +1,85 @@
 """Rank correlation of pairs."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Floats
 
 FEWEST_PAIRS = 4
-_METHOD = "Spearman; interval by Fisher's z with the variance of Bonett and Wright, p by permutation"
+_INTERVAL = "interval by Fisher's z with the variance of Bonett and Wright"
+_METHOD = f"Spearman; {_INTERVAL}, p by permutation"
+_WITHIN = f"Spearman of ranks within each stratum; {_INTERVAL}, p by permutation within each"
 
 
 def rank_correlation(
-    left: Floats, right: Floats, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+    left: Floats,
+    right: Floats,
+    *,
+    strata: Sequence[str] = (),
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> Estimate:
     """Spearman's correlation of two columns of numbers, and the test that it is 0; `n` counts pairs.
 
-    Pairs are taken as independent draws. Where fewer than `resamples` permutations exist, all are tried.
+    Pairs are taken as independent draws. Of one stratum with fewer than `resamples` permutations, all are tried.
+
+    With several strata a number is ranked among those of its stratum alone, so that a difference between strata makes
+    no correlation: both columns are deviations from the mean rank of their stratum, permutations stay within it, and
+    the interval counts one pair less for each further stratum.
 
     Args:
         left: one number a pair.
         right: the other number of each pair, in the same order.
+        strata: of each pair; none for one stratum.
         level: of the interval.
         resamples: permutations to draw.
         seed: of the draws.
 
     Shape: both `[N]`.
 
-    Undefined: fewer than 4 pairs, a column without variation, or a number that is none. The interval alone
-        is undefined where the ranks agree perfectly: its width would be 0.
+    Undefined: fewer than 4 pairs, a column without variation in any stratum, or a number that is none. The interval
+        alone is undefined where the ranks agree perfectly: its width would be 0.
 
     Source: Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman
         correlations, Psychometrika 65.
     """
-    n = len(left)
-    if n < FEWEST_PAIRS:
-        return Estimate.undefined(f"{number_of(n, 'pair')}, at least {FEWEST_PAIRS} are needed", n=n)
+    n, parts = len(left), [np.flatnonzero(np.asarray(strata) == name) for name in dict.fromkeys(strata)]
+    if n < FEWEST_PAIRS + max(len(parts) - 1, 0):
+        return Estimate.undefined(
+            f"{number_of(n, 'pair')}, at least {FEWEST_PAIRS + max(len(parts) - 1, 0)} are needed", n=n
+        )
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         return Estimate.undefined("a pair holds a number that is undefined", n=n)
-    if min(np.ptp(left), np.ptp(right)) == 0:
+    ranks = [_deviations(column, parts) for column in (left, right)]
+    if not (ranks[0].any() and ranks[1].any()):
         return Estimate.undefined("one of the two is the same in all pairs", n=n)
-    value = _spearman(left, right)
-    low, high = _interval(value, n, level)
+    value = _correlation(*ranks)
+    low, high = _interval(value, n - max(len(parts) - 1, 0), level)
     reason = "" if math.isfinite(low) else "no interval: the ranks agree perfectly"
-    p_value = _p_value(left, right, resamples, seed)
-    return Estimate(value, low, high, p_value, n=n, method=_METHOD, reason=reason)
+    several = len(parts) > 1
+    p_value = _p_within(*ranks, parts, resamples, seed) if several else _p_value(*ranks, resamples, seed)
+    return Estimate(value, low, high, p_value, n=n, method=_WITHIN if several else _METHOD, reason=reason)
 
 
-def _spearman(left: Floats, right: Floats) -> float:
+def _deviations(values: Floats, parts: Sequence[NDArray[np.intp]]) -> Floats:
+    """The rank of each number among those of its stratum, less their mean."""
     from scipy.stats import rankdata  # a quarter of a second to import, which comparisons need not wait for
 
-    correlation = float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
-    return max(-1.0, min(1.0, correlation))
+    ranks = np.empty(len(values))
+    for part in parts or [np.arange(len(values))]:
+        ranks[part] = rankdata(values[part]) - (len(part) + 1) / 2
+    return ranks
+
+
+def _correlation(left: Floats, right: Floats) -> float:
+    return max(-1.0, min(1.0, float(left @ right / math.sqrt((left @ left) * (right @ right)))))
 
 
 def _interval(value: float, n: int, level: float) -> tuple[float, float]:
@@ -64,14 +90,22 @@ def _interval(value: float, n: int, level: float) -> tuple[float, float]:
 
 
 def _p_value(left: Floats, right: Floats, resamples: int, seed: int) -> float:
-    from scipy.stats import permutation_test, rankdata
+    from scipy.stats import permutation_test
 
-    ranks = rankdata(right)
     test = permutation_test(
-        (rankdata(left),),
-        lambda shuffled: float(np.corrcoef(shuffled, ranks)[0, 1]),
+        (left,),
+        lambda shuffled: _correlation(shuffled, right),
         permutation_type="pairings",
         n_resamples=resamples,
         rng=np.random.default_rng(seed),
     )
     return float(test.pvalue)
+
+
+def _p_within(left: Floats, right: Floats, parts: Sequence[NDArray[np.intp]], resamples: int, seed: int) -> float:
+    """The share of permutations within the strata that correlate as much, the data among them."""
+    rng, products = np.random.default_rng(seed), np.zeros(resamples)
+    for part in parts:
+        products += rng.permuted(np.tile(left[part], (resamples, 1)), axis=1) @ right[part]
+    as_much = np.abs(products) >= abs(float(left @ right)) - 1e-9
+    return float((1 + as_much.sum()) / (1 + resamples))

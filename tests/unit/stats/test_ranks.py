@@ -67,3 +67,46 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
     found = [rank_correlation(one, other, resamples=2) for one, other in zip(left, right, strict=True)]
     covered = np.mean([one.low <= truth <= one.high for one in found])
     assert 0.92 < covered < 0.98
+
+
+def test_a_difference_between_strata_makes_no_correlation() -> None:
+    """Nothing goes together within either; far apart as they are, without strata all would."""
+    rng = np.random.default_rng(2)
+    strata = ["a"] * 12 + ["b"] * 12
+    left, right = rng.normal(size=(2, 24)) + 10 * (np.array(strata) == "b")
+    apart = rank_correlation(left, right, resamples=500)
+    found = rank_correlation(left, right, strata=strata, resamples=500)
+    assert apart.low > 0
+    assert found.low < 0 < found.high
+    assert found.p_value > 0.05
+    assert found.n == 24
+
+
+def test_one_stratum_is_none_and_what_goes_together_within_each_is_seen() -> None:
+    rng = np.random.default_rng(3)
+    left = rng.normal(size=20)
+    right = left + 0.5 * rng.normal(size=20)
+    plain = rank_correlation(left, right, resamples=500)
+    assert rank_correlation(left, right, strata=["a"] * 20, resamples=500) == plain
+    strata = ["a", "b"] * 10
+    found = rank_correlation(left, right - 5 * (np.array(strata) == "b"), strata=strata, resamples=500)
+    assert found.value == pytest.approx(rank_correlation(left, right, strata=strata).value)
+    assert found.low > 0
+    assert found.p_value == pytest.approx(1 / 501)
+    assert "within each stratum" in found.method
+
+
+def test_the_interval_within_strata_covers_as_often_as_it_says() -> None:
+    """Two strata of ten pairs without correlation."""
+    rng, strata = np.random.default_rng(4), ["a"] * 10 + ["b"] * 10
+    pairs = rng.normal(size=(400, 2, 20)) + 5 * (np.array(strata) == "b")
+    found = [rank_correlation(*pair, strata=strata, resamples=99) for pair in pairs]
+    assert 0.92 < np.mean([one.low <= 0 <= one.high for one in found]) < 0.98
+    assert 0.02 < np.mean([one.p_value <= 0.05 for one in found]) < 0.08
+
+
+def test_strata_of_equal_values_are_undefined() -> None:
+    found = rank_correlation(np.array([1.0, 1, 1, 2, 2, 2]), np.arange(6.0), strata=["a"] * 3 + ["b"] * 3)
+    assert found.reason == "one of the two is the same in all pairs"
+    few = rank_correlation(np.arange(4.0), np.arange(4.0), strata=["a", "a", "b", "b"])
+    assert few.reason == "4 pairs, at least 5 are needed"
