@@ -57,14 +57,14 @@ def rank_correlation(
         )
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         return Estimate.undefined("a pair holds a number that is undefined", n=n)
-    ranks = [_deviations(column, parts) for column in (left, right)]
-    if not (ranks[0].any() and ranks[1].any()):
+    one, other = (_deviations(column, parts) for column in (left, right))
+    if not (one.any() and other.any()):
         return Estimate.undefined("one of the two is the same in all pairs", n=n)
-    value = _correlation(*ranks)
+    value = _correlation(one, other)
     low, high = _interval(value, n - max(len(parts) - 1, 0), level)
     reason = "" if math.isfinite(low) else "no interval: the ranks agree perfectly"
     several = len(parts) > 1
-    p_value = _p_within(*ranks, parts, resamples, seed) if several else _p_value(*ranks, resamples, seed)
+    p_value = _p_within(one, other, parts, resamples, seed) if several else _p_value(one, other, resamples, seed)
     return Estimate(value, low, high, p_value, n=n, method=_WITHIN if several else _METHOD, reason=reason)
 
 
