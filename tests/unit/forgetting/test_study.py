@@ -36,17 +36,17 @@ from tests import synthetic
 FAST = 200
 N = 60
 ROLES: Mapping[str, Role] = {"s": "safety", "c": "capability", "d": "capability"}
-GROUPS = {"faith": [("a", "b")[row % 2] for row in range(N)]}
 
 Chain = tuple[str, ...]
 
 
 @cache
-def scored(task: str, right: int, *, seed: int = 0) -> Scores:
+def scored(task: str, right: int, *, seed: int = 0, faiths: str = "ab") -> Scores:
     """Scores of which the first so many of shuffled examples are right; the shuffle is the task's."""
     order = np.random.default_rng(len(task)).permutation(N)
     flags = order < right + seed
-    return synthetic.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
+    groups = {"faith": [faiths[row % len(faiths)] for row in range(N)]} if task == "s" else None
+    return synthetic.scores(flags.tolist(), task=task, groups=groups, noise=right + seed)
 
 
 def mitigates(chain: Chain) -> tuple[MitigationRef, ...]:
@@ -63,12 +63,14 @@ def measured(
     *,
     seeds: Iterable[int] = (0,),
     variant: tuple[tuple[str, str], ...] = (),
+    faiths: str = "ab",
 ) -> list[CheckpointScores]:
     """Checkpoints from how many examples of each task are right after each chain."""
     found = []
     for seed in seeds:
         for chain, tasks in table.items():
-            scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
+            used = seed if chain else 0
+            scores = {task: scored(task, right, seed=used, faiths=faiths) for task, right in tasks.items()}
             at = synthetic.checkpoint(*chain, variant=variant if chain else (), seed=seed)
             found.append(CheckpointScores(at, scores, mitigates(chain)))
     return found
@@ -362,9 +364,9 @@ def test_a_task_that_a_chain_never_teaches_is_counted_from_the_base() -> None:
 
 
 def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None:
-    given = measured(BOTH_ORDERS, seeds=(0, 1, 2))
+    given = measured(BOTH_ORDERS, seeds=(0, 1, 2), faiths="abc")
     facts = {"chain": "s>c", "task": "s", "group": "a", "seed": "all"}
-    both = (of_both_orders(0, 1, 2), summed(given, seed_variance="separate"))
+    both = (summed(given), summed(given, seed_variance="separate"))
     together, apart = (only(rows, "forgetting", **facts) for rows in both)
     assert "moderated" in together.estimate.method
     assert "moderated" not in apart.estimate.method
