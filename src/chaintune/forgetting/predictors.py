@@ -32,9 +32,12 @@ def correlation_rows(
     for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
         chosen = pairs.filter(pairs["task"] == task) if task else pairs
         columns = (chosen[name].to_numpy().astype(np.float64) for name in (predictor, "forgetting"))
-        strata = chosen["task"].to_list() if not task else ()
         estimate = rank_correlation(
-            *columns, strata=strata, level=options.level, resamples=options.resamples, seed=options.seed
+            *columns,
+            strata=chosen["task"].to_list(),
+            level=options.level,
+            resamples=options.resamples,
+            seed=options.seed,
         )
         bases = chosen["base"].unique().to_list()
         base = bases[0] if len(bases) == 1 else ""

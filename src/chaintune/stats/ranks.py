@@ -50,22 +50,21 @@ def rank_correlation(
     Source: Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman
         correlations, Psychometrika 65.
     """
-    n, parts = len(left), [np.flatnonzero(np.asarray(strata) == name) for name in dict.fromkeys(strata)]
-    if n < FEWEST_PAIRS + max(len(parts) - 1, 0):
-        return Estimate.undefined(
-            f"{number_of(n, 'pair')}, at least {FEWEST_PAIRS + max(len(parts) - 1, 0)} are needed", n=n
-        )
+    n, names = len(left), np.asarray(strata or [""] * len(left))
+    parts = [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
+    further = max(len(parts) - 1, 0)  # none of no pairs at all
+    if n < FEWEST_PAIRS + further:
+        return Estimate.undefined(f"{number_of(n, 'pair')}, at least {FEWEST_PAIRS + further} are needed", n=n)
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         return Estimate.undefined("a pair holds a number that is undefined", n=n)
     one, other = (_deviations(column, parts) for column in (left, right))
     if not (one.any() and other.any()):
         return Estimate.undefined("one of the two is the same in all pairs", n=n)
     value = _correlation(one, other)
-    low, high = _interval(value, n - max(len(parts) - 1, 0), level)
+    low, high = _interval(value, n - further, level)
     reason = "" if math.isfinite(low) else "no interval: the ranks agree perfectly"
-    several = len(parts) > 1
-    p_value = _p_within(one, other, parts, resamples, seed) if several else _p_value(one, other, resamples, seed)
-    return Estimate(value, low, high, p_value, n=n, method=_WITHIN if several else _METHOD, reason=reason)
+    p_value = _p_within(one, other, parts, resamples, seed) if further else _p_value(one, other, resamples, seed)
+    return Estimate(value, low, high, p_value, n=n, method=_WITHIN if further else _METHOD, reason=reason)
 
 
 def _deviations(values: Floats, parts: Sequence[NDArray[np.intp]]) -> Floats:
@@ -73,7 +72,7 @@ def _deviations(values: Floats, parts: Sequence[NDArray[np.intp]]) -> Floats:
     from scipy.stats import rankdata  # a quarter of a second to import, which comparisons need not wait for
 
     ranks = np.empty(len(values))
-    for part in parts or [np.arange(len(values))]:
+    for part in parts:
         ranks[part] = rankdata(values[part]) - (len(part) + 1) / 2
     return ranks
 
