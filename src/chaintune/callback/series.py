@@ -17,12 +17,7 @@ Groups = set[tuple[str, str, str]]
 
 
 def start_numbers(scores: Scores, options: Inference) -> dict[str, float]:
-    """Name -> number of what is logged before the first step: the score, and what guessing would score.
-
-    Args:
-        scores: of one task, those without a score among them.
-        options: how many clusters a label needs to count.
-    """
+    """Name -> number of what is logged before the first step: the score, and what guessing would score."""
     every, scores = ([scores], grouping(scores, ())), scores.with_scores()
     groups, values = grouping(scores, ()), scores.item_scores()
     unit = Unit.of(scores.metric, [values])

@@ -85,12 +85,7 @@ class CompareFlags:
     ] = False
 
     def options(self, read: "ReadOptions | None" = None, *, policy: "Policy | None" = None) -> "CompareOptions":
-        """The options of a comparison, checked.
-
-        Args:
-            read: how logs are read; its metrics are those named here, the first deciding.
-            policy: whose dimensions are compared as well, where a task has them.
-        """
+        """The options of a comparison, checked; by the dimensions of the policy too, where a task has them."""
         from chaintune.forgetting.options import Inference
         from chaintune.logs.options import CompareOptions, ReadOptions, metric_options
 
@@ -205,12 +200,6 @@ def report_comparisons(
     comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags, folder: Path | None = None
 ) -> int:
     """Print comparisons and what a policy says of them; the exit code.
-
-    Args:
-        comparisons: that are reported.
-        gate: what the policy says, if there is one.
-        output: how.
-        folder: where the whole report was written, if anywhere.
 
     Raises:
         ConfigError, StoreError: a file cannot be written.

@@ -50,13 +50,7 @@ def _print_text(console: Console, text: str, style: str) -> None:
 
 
 def print_results(results: "Results", tables: TableChoice, where: str = "") -> None:
-    """Print the tables that are chosen and what they say: of a study the sentences last, of comparisons first.
-
-    Args:
-        results: of the study, or of comparisons.
-        tables: which are printed.
-        where: all stand, if somewhere.
-    """
+    """Print the tables that are chosen and what they say: of a study the sentences last, of comparisons first."""
     for part in results.parts:
         shown = printout(part, tables)
         texts = [*shown.texts, *shown.closing]

@@ -133,14 +133,7 @@ class ScoreFlags(RunFlags):
         kl: bool | None = False,
         server_logs: Path | None = None,
     ) -> "Scored":
-        """Scores of models on tasks, and how far the second of two is from the first.
-
-        Args:
-            models: what each is called -> its name.
-            tasks: of this command.
-            kl: whether that distance is measured, as `scored_models` takes it.
-            server_logs: folder of the logs of servers that are started; None keeps those of servers that failed.
-        """
+        """Scores of models on tasks, and how far the second of two is from the first."""
         from chaintune.runs.scoring import scored_models
         from chaintune.store.address import open_store
 

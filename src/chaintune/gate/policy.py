@@ -80,11 +80,6 @@ class Policy:
     def check_unit(self, task: str, metric: str, unit: str) -> None:
         """Refuse budgets that cannot be held against a task's scores.
 
-        Args:
-            task: its name.
-            metric: what scores its examples.
-            unit: of the scores.
-
         Raises:
             ConfigError: a budget of the task is in another unit.
         """

@@ -14,11 +14,7 @@ _NOTE = (
 
 
 def agreement_tables(alike: Mapping[str, Mapping[str, Estimate]]) -> list[Table]:
-    """The table of the tasks that were asked both ways; none where none was.
-
-    Args:
-        alike: task -> checkpoint -> share of its examples.
-    """
+    """The table of the tasks that were asked both ways, a line for each checkpoint; none where none was."""
     rows = [_cells(task, (name,), own) for task, by_name in alike.items() for name, own in by_name.items()]
     return [Table("Asked both ways", _NOTE, ("task", "checkpoint", *_HEADER), tuple(rows))] if rows else []
 
@@ -32,13 +28,7 @@ def agreement_rows_table(rows: Sequence[ResultRow]) -> Table:
 
 
 def agreement_sentence(task: str, alike: Mapping[str, Estimate], *, level: float) -> str:
-    """The sentence on a task that two checkpoints were asked both ways; empty where they were not.
-
-    Args:
-        task: its name.
-        alike: checkpoint -> share of its examples.
-        level: of the intervals.
-    """
+    """The sentence on a task that two checkpoints were asked both ways; empty where they were not."""
     if not alike:
         return ""
     shares = (f"{name} {PERCENT.text(own, level=level)} of {own.n:,} examples" for name, own in alike.items())

@@ -13,12 +13,7 @@ UNKNOWN = "none"
 
 
 def chance_cells(answers: Answers, unit: str) -> tuple[str, str]:
-    """The cells of `CHANCE_HEADER`.
-
-    Args:
-        answers: behind a score.
-        unit: of the score.
-    """
+    """The cells of `CHANCE_HEADER`."""
     chance = UNKNOWN if math.isnan(answers.chance) else levels_in_tables(unit).number(answers.chance)
     return chance, _share(answers.gold_label, answers.gold_label_share)
 
@@ -35,12 +30,7 @@ def is_known(answers: Iterable[Answers]) -> bool:
 
 
 def chance_line(rows: Sequence[tuple[str, Answers]], unit: str) -> str:
-    """A sentence on chance, the commonest right answer, and the commonest answer of each checkpoint.
-
-    Args:
-        rows: name of each checkpoint, and how it answered the same examples.
-        unit: of their scores.
-    """
+    """A sentence on chance, the commonest right answer, and the commonest answer of each checkpoint."""
     chance, gold = chance_cells(rows[0][1], unit)
     answers = [f"{_share(own.answer, own.answer_share)} {name}" for name, own in rows if own.answer]
     unknown = "No chance level is known, so none blocks a verdict"
@@ -53,12 +43,7 @@ def chance_line(rows: Sequence[tuple[str, Answers]], unit: str) -> str:
 
 
 def remarks(name: str, answers: Answers) -> list[str]:
-    """Sentences on answers by rote, and on examples that were not answered.
-
-    Args:
-        name: of the checkpoint.
-        answers: of it.
-    """
+    """Sentences on answers by rote, and on examples that were not answered."""
     texts = [answers.rote_text()] if answers.is_rote else []
     texts += [answers.silent_text()] if answers.silent else []
     return [f"{name} {text}." for text in texts]

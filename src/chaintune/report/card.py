@@ -35,13 +35,7 @@ _CHOSEN_ON_TEST = (
 
 
 def forgetting_section(results: Results, *, before: str = "", chain: str = "") -> str:
-    """The section of a model's card on forgetting.
-
-    Args:
-        results: of comparisons, or of a study, all of one base and one variant.
-        before: what the earlier checkpoint of comparisons is called.
-        chain: of a study the checkpoint that the card is of.
-    """
+    """The section of a model's card on forgetting: since `before` of comparisons, or at the end of a study's chain."""
     parts = ["## Forgetting", *(_of_comparisons(results, before) if results.comparisons else _of_study(results, chain))]
     return "\n\n".join([*parts, _SCOPE]) + "\n"
 

@@ -44,11 +44,7 @@ class Table:
 
 
 def side_by_side(tables: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
-    """Tables of one title under several pairs of checkpoints as one table, what is alike in the first column together.
-
-    Args:
-        tables: names of two checkpoints -> their tables; rows are in the order of the last pair's.
-    """
+    """Tables of one title under several pairs of checkpoints as one, what is alike in the first column together."""
     by_title: dict[str, list[tuple[tuple[str, str], Table]]] = {}
     for pair, several in tables.items():
         for table in several:
@@ -82,31 +78,17 @@ def _notes(notes: Sequence[tuple[tuple[str, str], str]]) -> Iterator[str]:
 
 
 def change(row: ResultRow | None, *, named: bool = False) -> str:
-    """The cell of a difference of scores, with its interval; empty without a row.
-
-    Args:
-        row: of a forgetting, a gain, a price ...
-        named: whether its unit is named, where that is not the one of shares.
-    """
+    """The cell of a difference of scores, with its interval, its unit only if `named`; empty without a row."""
     return changes_in(row.unit).short(row.estimate, named=named) if row else ""
 
 
 def score(row: ResultRow | None, *, named: bool = False) -> str:
-    """The cell of a mean score, with its interval; empty without a row.
-
-    Args:
-        row: of a score.
-        named: whether its unit is named, where that is not the one of shares.
-    """
+    """The cell of a mean score, with its interval, its unit only if `named`; empty without a row."""
     return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
 
 
 def perplexity(level: Estimate) -> str:
-    """The cell of the perplexity of a mean likelihood, exp of minus it, with its interval.
-
-    Args:
-        level: mean of log-probabilities a token, in nats.
-    """
+    """The cell of the perplexity of a mean log-probability a token in nats, exp of minus it, with its interval."""
     # A token that is less likely than this has no finite one.
     value, high, low = (math.inf if nats < -700 else math.exp(-nats) for nats in (level.value, level.low, level.high))
     return Scale("").short(Estimate(value, low, high))
@@ -133,10 +115,6 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
     """Rows of groups' forgetting in order of the best estimate of it; those without an interval last.
 
     Where there is none, a group counts with its own forgetting, else with the whole task's and its difference from it.
-
-    Args:
-        members: of one dimension under one checkpoint.
-        beside: rows by key, metric, dimension and group.
     """
 
     def rank(row: ResultRow) -> tuple[bool, float, str]:
@@ -153,12 +131,7 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
 
 
 def biased_only(members: Sequence[ResultRow], beside: Beside) -> list[str]:
-    """The groups that are held against the whole, or the rest, but have no forgetting of their own.
-
-    Args:
-        members: forgetting of groups of one dimension under one checkpoint.
-        beside: rows by key, metric, dimension and group.
-    """
+    """The groups that are held against the whole, or the rest, but have no forgetting of their own."""
     bias = [beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in members]
     return [
         row.group
@@ -168,11 +141,7 @@ def biased_only(members: Sequence[ResultRow], beside: Beside) -> list[str]:
 
 
 def biased_only_note(groups: Sequence[str]) -> list[str]:
-    """A sentence on the groups of a labelling task that have no forgetting of their own; none without any.
-
-    Args:
-        groups: that are held against the whole, or the rest, over some of the labels.
-    """
+    """A sentence on the groups of a labelling task that have no forgetting of their own; none without any."""
     if not groups:
         return []
     who = number_of(len(groups), "group has", "groups have")
@@ -182,11 +151,7 @@ def biased_only_note(groups: Sequence[str]) -> list[str]:
 
 
 def metric_notes(scored: Mapping[str, ResultRow]) -> list[str]:
-    """Sentences that name the tasks whose score is no plain share of right answers, and what it is.
-
-    Args:
-        scored: task -> a row of its mean score.
-    """
+    """Sentences that name the tasks whose score is no plain share of right answers, and what it is."""
     notes: dict[str, list[str]] = {}
     for task, row in scored.items():
         if row.item_metric == BALANCED:
@@ -207,11 +172,7 @@ def p_text(value: float) -> str:
 
 
 def family_note(families: Iterable[str]) -> list[str]:
-    """A sentence on tasks whose verdicts are corrected as one family; none where there is none.
-
-    Args:
-        families: of rows of whole tasks, empty of one that is alone.
-    """
+    """A sentence on tasks whose verdicts are corrected as one family; none where there is none."""
     known = [family for family in dict.fromkeys(families) if family]
     return (
         [f"p, intervals and verdicts are corrected over {over_what(known)} as one family: {listed(known)}."]
@@ -253,13 +214,7 @@ def statistic(
 ) -> ResultRow | None:
     """The first row of a statistic about the base, variant and task of another row; None without one.
 
-    Args:
-        rows: of a study.
-        like: the other row.
-        metric: what the value is.
-        chain: by default that of the other row.
-        reference: by default any.
-        dimension: by default the whole task.
+    By default at the other row's chain, against any reference, and of the whole task.
     """
     for row in rows:
         key = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
@@ -271,12 +226,7 @@ def statistic(
 def checkpoint_columns(
     rows: Sequence[ResultRow], chain: str = "checkpoint"
 ) -> tuple[tuple[str, ...], Callable[[ResultRow], tuple[str, ...]]]:
-    """Header and cells of the columns that tell checkpoints apart: base and variant where there are several.
-
-    Args:
-        rows: of the table.
-        chain: heads the first column.
-    """
+    """Header and cells of the columns that tell checkpoints apart: base and variant where there are several."""
     several = {"base": len({row.base for row in rows}) > 1, "variant": any(row.variant for row in rows)}
     further = [name for name, are_several in several.items() if are_several]
     return (chain, *further), lambda row: (row.chain, *(getattr(row, name) for name in further))

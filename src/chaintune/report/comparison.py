@@ -31,12 +31,7 @@ FORMAT = 1
 
 
 def comparison_json(comparisons: Sequence[Comparison], gate: dict[str, Any] | None = None) -> str:
-    """Everything about every task as JSON that fits `comparison_schema`; what is undefined is null.
-
-    Args:
-        comparisons: one a task.
-        gate: what a policy says about them.
-    """
+    """Everything about every task as JSON that fits `comparison_schema`; what is undefined is null."""
     content = {"format": FORMAT, "comparisons": [comparison.to_dict() for comparison in comparisons], "gate": gate}
     return json.dumps(content, indent=2, allow_nan=False)
 

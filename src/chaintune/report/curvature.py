@@ -104,14 +104,7 @@ def _furthest_first(divergences: Sequence[Divergence]) -> list[Divergence]:
 
 
 def _predictor_table(title: str, note: str, rows: Sequence[ResultRow], named: Mapping[str, str]) -> Table:
-    """What is known of checkpoints, and how it goes with what was then forgotten.
-
-    Args:
-        title: of the table.
-        note: below it.
-        rows: of a study.
-        named: metric -> how the table calls it; other rows are left out.
-    """
+    """What is known of checkpoints, and how it goes with what was then forgotten."""
     shown = [row for row in rows if row.metric in named]
     names, cells_of = checkpoint_columns([row for row in shown if row.chain])
     lines = tuple(

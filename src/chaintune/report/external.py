@@ -14,11 +14,7 @@ def external_stages(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def external_lines(about: Mapping[str, Any]) -> Iterator[str]:
-    """What is known of such a stage, a line each.
-
-    Args:
-        about: what `provenance.json` says of it.
-    """
+    """What is known of such a stage, a line each."""
     yield "trained elsewhere, by a recipe that is not known here"
     if about["task"]:
         yield f"task {about['task']}"
@@ -31,12 +27,7 @@ def external_lines(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def external_sentence(stages: Iterable[str], steps: Sequence[str]) -> str:
-    """A sentence on the steps of a chain that were trained elsewhere; empty where none was.
-
-    Args:
-        stages: names of all that were.
-        steps: labels of a chain.
-    """
+    """A sentence on the steps of a chain that were trained elsewhere; empty where none was."""
     named = [f"'{step}'" for step in steps if step in set(stages)]
     if not named:
         return ""

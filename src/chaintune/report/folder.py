@@ -72,11 +72,7 @@ def _base_once(rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 
 def read_results(folder: Path, rows: Sequence[ResultRow] | None = None) -> Results:
-    """The results of a run in its `--out` folder: a study's, a mitigation's, or an audit's.
-
-    Args:
-        folder: of the run.
-        rows: of a study, where they were read before.
+    """The results of a run in its `--out` folder: a study's, whose rows may be known, a mitigation's, or an audit's.
 
     Raises:
         DataError: the folder holds no results.

@@ -53,14 +53,7 @@ class Paragraph:
 def forgetting_paragraph(
     row: ResultRow, rows: Sequence[ResultRow], *, level: float, further: Sequence[ResultRow] = ()
 ) -> Paragraph:
-    """The paragraph on the forgetting of a whole task and of its groups.
-
-    Args:
-        row: of the forgetting of a whole task.
-        rows: of the study or comparison.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-        further: rows of further item metrics.
-    """
+    """The paragraph on the forgetting of a whole task and of its groups."""
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
     parts += refusal_sentences(row, rows, level=level)
     parts += (incomplete := _missing(row, rows, level))
@@ -83,15 +76,7 @@ def forgetting_paragraph(
 def group_sentences(
     bias: Sequence[ResultRow], dimension: str, rows: Sequence[ResultRow], *, level: float, brief: bool = False
 ) -> list[str]:
-    """The sentences on the groups of a dimension.
-
-    Args:
-        bias: biased forgetting of groups of one task.
-        dimension: of the groups that are spoken of.
-        rows: of the study or comparison.
-        level: of the intervals.
-        brief: without what could have been shown.
-    """
+    """The sentences on the groups of a dimension; `brief` ones without what could have been shown."""
     first, own = bias[0], {r.group: joint_name(r) for r in bias if r.dimension == dimension and joint_name(r)}
     whole = next((r for r in rows if r.metric == "forgetting" and r.is_whole and r.key == first.key), None)
     reference = reference_text(first.bf_reference)
@@ -117,13 +102,7 @@ def group_sentences(
 
 
 def verdict_sentence(row: ResultRow, *, level: float, since: bool = False) -> str:
-    """The sentence on the forgetting of a whole task that its verdict supports.
-
-    Args:
-        row: of the forgetting.
-        level: of the intervals.
-        since: whether the earlier checkpoint is named.
-    """
+    """The sentence on the forgetting of a whole task that its verdict supports; `since` names the earlier one."""
     estimate, where = row.estimate, checkpoint_name(row)
     if math.isnan(estimate.value):
         return _capital(f"Whether {where} forgot {row.task} is unknown: {estimate.reason}.")

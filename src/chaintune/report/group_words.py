@@ -83,13 +83,7 @@ def _reasons(estimates: Iterable[Estimate]) -> str:
 
 
 def best_differences(whole: ResultRow, pooled_rows: Sequence[ResultRow], *, rest: bool) -> dict[str, float]:
-    """Pooled estimate of the biased forgetting of each group that has one.
-
-    Args:
-        whole: row of the forgetting of the task.
-        pooled_rows: `pooled_forgetting` of the groups of a dimension.
-        rest: relative to the rest, else to the whole.
-    """
+    """Pooled estimate of the biased forgetting of each group that has one, relative to the rest or to the whole."""
     differences = {row.group: (row.estimate, row.estimate.value - whole.estimate.value) for row in pooled_rows}
     return {
         group: value / (1 - one.n / max(whole.estimate.n, one.n + 1) if rest else 1.0)
@@ -104,13 +98,7 @@ def _picked(best: Mapping[str, float] | None, name: str, unit: str) -> str:
 
 
 def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Mapping[str, float]], unit: str) -> str:
-    """What the typical of some groups, of which no difference is shown, could have shown, and with how many examples.
-
-    Args:
-        others: estimate and minimum detectable difference of each.
-        prospects: of each the rows of power by their metric; empty where they are not known.
-        unit: of the scores.
-    """
+    """What the typical of groups of which no difference is shown could have shown, and with how many examples."""
     known = sorted(
         (limit, one.n, one.n_clusters, tuple(prospect.items()))
         for (one, limit), prospect in zip(others, prospects, strict=True)

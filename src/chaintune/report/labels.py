@@ -23,11 +23,7 @@ def one_line(text: str) -> str:
 
 
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:
-    """Each name -> its label, at most so many characters and no two alike.
-
-    Args:
-        names: to be shown.
-        most: characters; at least 8.
+    """Each name -> its label, at most so many characters (8 or more) and no two alike.
 
     Example:
         >>> shortened(["Age", "Physical_appearance"], 12)
@@ -72,12 +68,7 @@ def in_lines(names: Iterable[str], most: int, *, whole: int = 3) -> dict[str, st
 
 
 def wrapped(names: Iterable[str], most: int) -> dict[str, str]:
-    """Each name -> its label as of `in_lines` below a first line; empty of an empty one.
-
-    Args:
-        names: of variants, with their chains.
-        most: characters a line.
-    """
+    """Each name -> its label as of `in_lines` below a first line; empty of an empty one."""
     return {"": ""} | {name: f"\n{label}" for name, label in in_lines(filter(None, names), most).items()}
 
 
@@ -93,12 +84,7 @@ def _core(part: str) -> str:
 
 
 def lines_of(text: str, most: int) -> list[str]:
-    """The text in lines, broken behind a blank or a sign that joins words; what has neither is broken anywhere.
-
-    Args:
-        text: of one line.
-        most: characters a line.
-    """
+    """The text in lines, broken behind a blank or a sign that joins words; what has neither is broken anywhere."""
     lines = [""]
     for word in _JOINTS.split(text):
         if len(f"{lines[-1]}{word}".rstrip()) <= most:

@@ -20,12 +20,7 @@ Column = Sequence[str]
 
 
 def text_lines(text: str, width: int) -> list[str]:
-    """A paragraph in lines: no interval is broken, and a name only behind a sign that joins its parts.
-
-    Args:
-        text: of one line, or of a line and points below it, each behind a dash, whose further lines are indented.
-        width: of a line, in characters.
-    """
+    """A paragraph in lines, points indented: no interval is broken, and a name only behind a sign that joins parts."""
     lines = list[str]()
     for part in text.split("\n"):
         sign = POINT if part.startswith(POINT) else ""
@@ -38,10 +33,6 @@ def table_lines(table: Table, width: int) -> Iterator[str]:
     """The header, a rule and the rows; columns for which there is no room follow below, beside what tells rows apart.
 
     Names that would take more than half of a line stand once, with numbers by which the columns below go on.
-
-    Args:
-        table: to be shown.
-        width: of a line, in characters.
     """
     columns = [list(map(_cell, column)) for column in zip(table.header, *table.rows, strict=True)]
     for number, block in enumerate(_blocks(columns, width)):

@@ -39,12 +39,7 @@ def mitigation_tables(results: Results) -> list[Table]:
 
 
 def beyond_reference(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """The steps in which a chain differs from the one that its row is compared with; all of it where nothing differs.
-
-    Args:
-        row: of a mitigated checkpoint.
-        rows: of the study, where the steps of the other chain are looked up.
-    """
+    """The steps in which a chain differs from the one that its row is compared with; all of it where none does."""
     plain = next((one.steps for one in rows if (one.base, one.chain) == (row.base, row.reference)), ())
     alike = next((at for at, (step, other) in enumerate(zip(row.steps, plain, strict=False)) if step != other), None)
     return chain_label(row.steps[len(plain) if alike is None else alike :] or row.steps)
@@ -211,13 +206,7 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
 
 
 def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str) -> Table:
-    """Groups in lines, most forgotten first; the chain without a mitigation in the first column.
-
-    Args:
-        rows: forgetting of groups, in order.
-        chains: to be shown -> what each is called.
-        what: the groups are of.
-    """
+    """Groups in lines, most forgotten first; the chain without a mitigation in the first column."""
     first = [row for row in rows if row.chain == next(iter(chains))]
     cells = {(row.chain, row.group): change(row) for row in rows}
     lines = tuple(

@@ -27,13 +27,7 @@ def _place(row: ResultRow) -> tuple[str, str, str]:
 
 
 def model_index(name: str, rows: Iterable[ResultRow], *, level: float) -> list[dict[str, Any]]:
-    """Hub metadata: one result a task, one metric a number, with interval and n; what is undefined is left out.
-
-    Args:
-        name: of the model.
-        rows: of the checkpoint, in any order.
-        level: of the intervals.
-    """
+    """Hub metadata: one result a task, one metric a number, with interval and n; what is undefined is left out."""
     known = [row for row in _card_rows(rows) if math.isfinite(row.estimate.value)]
     index: list[dict[str, Any]] = eval_results_to_model_index(name, [_result(row, level) for row in known])
     return index

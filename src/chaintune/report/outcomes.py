@@ -19,11 +19,7 @@ Line = tuple[tuple[str, ...], Answers]
 
 
 def outcome_tables(rows: Sequence[ResultRow]) -> list[Table]:
-    """Of each task whose answers were written, their outcomes under every checkpoint, of the whole and of each group.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-    """
+    """Of each task whose answers were written, their outcomes under every checkpoint, of the whole and each group."""
     known = [row for row in rows if row.metric == "accuracy" and row.answers.outcomes]
     tables = []
     for task in dict.fromkeys(row.task for row in known):
@@ -42,13 +38,7 @@ def outcome_tables(rows: Sequence[ResultRow]) -> list[Table]:
 
 
 def outcome_table(title: str, first: tuple[str, ...], lines: Sequence[Line]) -> Table:
-    """A table of the share of each outcome; those of what was expected of the examples below each other.
-
-    Args:
-        title: of the table.
-        first: header of the cells that name a line.
-        lines: those cells, and the answers.
-    """
+    """A table of the share of each outcome; those of what was expected of the examples below each other."""
     every = [outcome for _, answers in lines for outcome in answers.outcomes]
     ordered = sorted(every, key=lambda one: (one.name == MISSING, one.doubtful))
     names = list(dict.fromkeys(outcome.name for outcome in ordered))
@@ -66,13 +56,7 @@ def outcome_table(title: str, first: tuple[str, ...], lines: Sequence[Line]) -> 
 
 
 def refusal_sentences(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> list[str]:
-    """Sentences on what the answers behind a forgetting count as, before and after; none where that is not known.
-
-    Args:
-        row: of the forgetting of a whole task.
-        rows: of the study or comparison.
-        level: of the intervals.
-    """
+    """Sentences on what the answers behind a forgetting count as, before and after; none where that is not known."""
     sides = _sides(row, rows, ("", ""))
     if not all(answers.outcomes for _, answers in sides):
         return []

@@ -34,11 +34,7 @@ class Printout:
     closing: Sequence[str] = ()
 
     def others_line(self, where: str = "") -> str:
-        """One line that names the other tables; empty where there are none.
-
-        Args:
-            where: else they stand, such as `runs/x/report.html`.
-        """
+        """One line that names the other tables, and where else they stand; empty where there are none."""
         if not self.others:
             return ""
         more = len(self.others) - _MOST_NAMED
@@ -61,12 +57,7 @@ def printout(results: Results, choice: TableChoice = "few") -> Printout:
 
 
 def chosen(tables: Sequence[Table], choice: TableChoice) -> Printout:
-    """Those of some tables that are printed, and the names of the others where some are.
-
-    Args:
-        tables: in reading order.
-        choice: as of `printout`.
-    """
+    """Those of some tables that are printed, and the names of the others where some are."""
     if choice != "few":
         return Printout(tables if choice == "all" else ())
     first = [_shortened(table) for table in tables if table.first]

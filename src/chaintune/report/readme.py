@@ -30,13 +30,6 @@ def merged(text: str, *, name: str, section: str, index: Sequence[dict[str, Any]
     Nothing else is changed. The section goes to the end where there is none yet. Results that others put into the
     metadata stay.
 
-    Args:
-        text: the README, may be empty.
-        name: of the section.
-        section: Markdown.
-        index: as `model_index` makes it.
-        where: the file, for errors.
-
     Raises:
         DataError: the metadata or the section's marks are broken.
     """

@@ -32,13 +32,7 @@ def _paid(price: ResultRow, level: float) -> str:
 
 
 def recoveries_text(alike: Sequence[ResultRow], rows: Sequence[ResultRow], *, level: float) -> str:
-    """The sentences on recoveries of one loss: of one, or of several that are undefined for one reason.
-
-    Args:
-        alike: of their recoveries; undefined for the same reason where there is more than one.
-        rows: of the study.
-        level: of the intervals.
-    """
+    """The sentences on recoveries of one loss: of one, or of several that are undefined for one reason."""
     first = alike[0]
     if len(alike) == 1:
         return recovery_text(first, rows, level=level)
@@ -74,11 +68,7 @@ def _regained(alike: Sequence[ResultRow], rows: Sequence[ResultRow], level: floa
 
 
 def recommendations(choices: Sequence[Recommendation]) -> list[str]:
-    """The dose that the rule takes of each kind of mitigation; one sentence where several lack the same.
-
-    Args:
-        choices: of a study.
-    """
+    """The dose that the rule takes of each kind of mitigation; one sentence where several lack the same."""
     groups: dict[tuple[str, ...], list[Recommendation]] = {}
     for choice in choices:
         lack = choice.reason.partition(": ")[2] if not choice.chosen else ""

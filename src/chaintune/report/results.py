@@ -50,10 +50,7 @@ class Results:
         return cls(_title(comparisons), rows, level, comparisons=comparisons, gate=gate, command=command)
 
     def of_variant(self, part: str) -> "Results":
-        """The same of one variant of the study, which the title names and nothing else.
-
-        Args:
-            part: of the variant's name.
+        """The same of the one variant with this in its name, which the title names and nothing else.
 
         Raises:
             ConfigError: no variant or several have it in their name; the message lists them.

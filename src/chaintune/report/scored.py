@@ -19,12 +19,7 @@ from chaintune.report.outcomes import outcome_table
 
 
 def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[ResultRow]:
-    """The whole task, then each group of the dimensions that the task has; examples without a score are left out.
-
-    Args:
-        scores: of one model on one task.
-        by: dimensions; one that the task lacks is passed over.
-    """
+    """The whole task, then each group of the dimensions that the task has; examples without a score are left out."""
     every = scores
     scores = scores.with_scores()
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
@@ -50,11 +45,7 @@ def scored_json(row: ResultRow) -> dict[str, Any]:
 
 
 def scored_tables(rows: Mapping[str, Sequence[ResultRow]]) -> list[Table]:
-    """One table of all tasks, then one for each task and dimension.
-
-    Args:
-        rows: task -> its rows.
-    """
+    """One table of all tasks, then one for each task and dimension."""
     whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
     notes = metric_notes(dict(whole))
     notes += [text for task, row in whole for text in remarks(task, row.answers)]

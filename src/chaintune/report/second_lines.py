@@ -27,21 +27,13 @@ def whole_lines(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def by_name(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Rows of the further metrics that were named, as of tasks that bear the metric's name; they are no scaled margins.
-
-    Args:
-        rows: of metrics that stand beside.
-    """
+    """Rows of the further metrics that were named, no scaled margins, as of tasks that bear the metric's name."""
     named = [row for row in rows if row.item_metric != SCALED_MARGIN]
     return [replace(row, task=f"{row.task} by {row.item_metric}") for row in named]
 
 
 def margins_rows(results: Results) -> list[ResultRow]:
-    """The rows of scaled margins, without those of mitigated checkpoints.
-
-    Args:
-        results: of a study, of all seeds together where there are several, or of comparisons.
-    """
+    """The rows of scaled margins, without those of mitigated checkpoints."""
     several = [row for one in results.comparisons for row in one.named_further]
     # Rows of recovery, which decide, tell which checkpoints are mitigated.
     rows = several or without_mitigated([*results.shown, *pooled(results.rows, further=True)])
@@ -49,12 +41,7 @@ def margins_rows(results: Results) -> list[ResultRow]:
 
 
 def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
-    """The scaled margins of whole tasks, and of the groups whose margins are shown to part from the whole's.
-
-    Args:
-        rows: of metrics that stand beside.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
+    """The scaled margins of whole tasks, and of the groups whose margins are shown to part from the whole's."""
     lost = [row for row in rows if row.item_metric == SCALED_MARGIN and row.metric == "forgetting"]
     bias: dict[RowKey, list[ResultRow]] = {}
     for row in rows:
@@ -92,13 +79,7 @@ def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
 
 
 def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: float) -> list[str]:
-    """The sentence on the scaled margins beside a task's forgetting; none where they are not known.
-
-    Args:
-        row: of the forgetting of a whole task.
-        further: rows of metrics that stand beside.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
+    """The sentence on the scaled margins beside a task's forgetting; none where they are not known."""
     own = [one for one in further if one.item_metric == SCALED_MARGIN and one.key == row.key]
     whole = next((one for one in own if one.metric == "forgetting" and one.is_whole), None)
     if whole is None or math.isnan(whole.estimate.low):

@@ -69,11 +69,7 @@ _INCOMPLETE = (
 
 
 def result_tables(results: Results) -> list[Table]:
-    """The tables of a report, in reading order; a table without rows is left out.
-
-    Args:
-        results: of a study or of comparisons.
-    """
+    """The tables of a report, in reading order; a table without rows is left out."""
     tables: list[Table | None] = [gate_table(results.gate)] if results.gate else []
     if series := results.series:
         tables += side_by_side({pair: _filled(_of_pair(series.at([pair]))) for pair in series.pairs})
@@ -369,12 +365,7 @@ _POOLED = (
 
 
 def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Table]:
-    """Forgetting and biased forgetting of every group; one table for each chain, task and dimension.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-        scores: whether those before and after are shown as well.
-    """
+    """Forgetting and biased forgetting of every group, with `scores` those too; a table a chain, task and dimension."""
     lost = [row for row in rows if row.metric == "forgetting" and row.dimension]
     beside = {(row.key, row.metric, row.dimension, row.group): row for row in rows}
     by_dimension: dict[tuple[RowKey, str], list[ResultRow]] = {}

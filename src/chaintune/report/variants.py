@@ -54,11 +54,7 @@ class Against:
 
 
 def against_first(rows: Sequence[ResultRow]) -> list[Against]:
-    """Each variant but the first after each chain, chains in their order.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-    """
+    """Each variant but the first after each chain, chains in their order."""
     places: dict[tuple[str, str, str], list[ResultRow]] = {}
     for row in rows:
         if row.metric in VARIANT_METRICS:
@@ -79,10 +75,6 @@ def than_first(row: ResultRow, level: float) -> Relation:
 
     `equal` where the whole interval lies within the margin: of a gain in any case, of anything else unless a difference
     is shown. Else `more` or `less` where that is shown, else `open`.
-
-    Args:
-        row: of a difference.
-        level: of the intervals; one minus it is the error rate of what is called shown.
     """
     margin, shown = margin_in(row.unit, USUAL_MARGIN, row.margin), row.estimate.is_shown(level)
     if row.estimate.low > -margin and row.estimate.high < margin and (row.metric == _GAIN or not shown):
@@ -91,11 +83,7 @@ def than_first(row: ResultRow, level: float) -> Relation:
 
 
 def variants_table(provenance: Mapping[str, Any]) -> list[Table]:
-    """What each variant of a study is, and once what all of them share; none where there is one.
-
-    Args:
-        provenance: of the study.
-    """
+    """What each variant of a study is, and once what all of them share; none where there is one."""
     variants: Mapping[str, Mapping[str, str]] = provenance.get("variants", {})
     knobs = list(dict.fromkeys(knob for own in variants.values() for knob in own))
     rows = tuple((name, *(short_number(own.get(knob, "")) for knob in knobs)) for name, own in variants.items())
@@ -104,12 +92,7 @@ def variants_table(provenance: Mapping[str, Any]) -> list[Table]:
 
 
 def against_first_table(rows: Sequence[ResultRow], level: float) -> Table | None:
-    """Differences of gain, forgetting and biased forgetting of each variant to the first; None without a second one.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
+    """Differences of gain, forgetting and biased forgetting of each variant to the first; None without a second one."""
     every = against_first(rows)
     if not every:
         return None
@@ -141,11 +124,7 @@ def against_first_table(rows: Sequence[ResultRow], level: float) -> Table | None
 
 
 def corrections(every: Sequence[Against]) -> str:
-    """The sentence on what p-values and intervals are corrected for.
-
-    Args:
-        every: variant that is compared.
-    """
+    """The sentence on what p-values and intervals are corrected for."""
     whole = any(row.family for one in every for row in (*one.lost, *one.gained))
     of_tasks = "those of whole tasks over the tasks and variants after each chain (Holm), " if whole else ""
     several = len({one.row.variant for one in every}) > 1
@@ -154,12 +133,7 @@ def corrections(every: Sequence[Against]) -> str:
 
 
 def against_first_sentences(rows: Sequence[ResultRow], level: float) -> Iterator[str]:
-    """A sentence on each task that variants may have forgotten otherwise, those that are shown first.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
+    """A sentence on each task that variants may have forgotten otherwise, those that are shown first."""
     every = against_first(rows)
     lost = [(one, row) for one in every for row in one.lost]
     lost.sort(key=lambda pair: not pair[1].estimate.is_shown(level))

@@ -38,11 +38,7 @@ Point = tuple[int, int, ResultRow]
 
 
 def accuracy_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """One figure for every two chains of every base, variant and unit, a chain and its reverse together.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
-    """
+    """One figure for every two chains of every base, variant and unit, a chain and its reverse together."""
     for tag, own in scores_by_setting(rows, variants=True):
         cells = {(row.steps, row.task): row for row in own}
         chains = _side_by_side([chain for chain, _ in cells])

@@ -59,11 +59,7 @@ def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
 
 
 def kind_labels(kinds: Sequence[str]) -> dict[str, str]:
-    """Label of each kind in a legend, in lines; those beyond the signs that there are share one.
-
-    Args:
-        kinds: each once.
-    """
+    """Label of each kind in a legend, in lines; those beyond the signs that there are share one."""
     labels = in_lines(kinds[: len(SHAPES)], _LEGEND_LABEL)
     return labels | (dict.fromkeys(kinds[len(SHAPES) - 1 :], "others") if len(kinds) > len(SHAPES) else {})
 
@@ -71,9 +67,7 @@ def kind_labels(kinds: Sequence[str]) -> dict[str, str]:
 def scores_by_setting(rows: Sequence[ResultRow], *, variants: bool = False) -> Iterator[tuple[str, list[ResultRow]]]:
     """Scores of whole tasks for each base and unit, with a tag for what of these there are several.
 
-    Args:
-        rows: of a study.
-        variants: those of each variant apart, the base with each.
+    With `variants` those of each variant apart, the base with each.
     """
     whole = [row for row in rows if row.metric == "accuracy" and row.is_whole]
     several = len({row.base for row in whole}) > 1

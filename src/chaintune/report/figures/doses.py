@@ -83,13 +83,7 @@ class Measure:
 
 
 def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], measure: Measure) -> alt.LayerChart:
-    """The chart of recovery along the dose, a line for each kind.
-
-    Args:
-        curves: kind -> its doses, smallest first.
-        kinds: of all mitigations of the loss; each looks the same in all charts of them.
-        measure: of what came back.
-    """
+    """The chart of recovery along the dose, a line for each kind, which looks the same in all charts of the loss."""
     points = [one for curve in curves.values() for one in curve]
     labels = kind_labels(kinds)
     places = {kind: place for place, kind in enumerate(curves)}
@@ -115,15 +109,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], meas
 def draw_price(
     points: Sequence[Point], kinds: Sequence[str], *, task: str, measure: Measure, margin: float
 ) -> alt.LayerChart:
-    """The chart of recovery against the price in one kept task, a point for each checkpoint.
-
-    Args:
-        points: with a value and a price.
-        kinds: of all mitigations of the loss.
-        task: that was to be kept.
-        measure: of what came back.
-        margin: of the price; NaN where none is known.
-    """
+    """The chart of recovery against the price in one kept task, a point for each checkpoint; a margin may be NaN."""
     labels = kind_labels(kinds)
     paid = changes_in(points[0].prices[task].unit)
     rows = [_row(one, labels, measure) | _paid(one.prices[task].estimate, paid) for one in points]

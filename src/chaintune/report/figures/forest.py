@@ -218,12 +218,7 @@ def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -
 
 
 def names_axis(names: Sequence[str] = (), *, pixels: int = _LABEL_PIXELS) -> alt.Axis:
-    """The vertical axis of rows with names.
-
-    Args:
-        names: that may have several lines.
-        pixels: for each line.
-    """
+    """The vertical axis of rows with names, whose lines are so many pixels wide."""
     return alt.Axis(
         title=None, labelExpr=LINES, labelLimit=pixels, labelLineHeight=_LINE_PIXELS, ticks=False, grid=False,
         labelOffset=-below_pixels(names) / 2, labelOverlap=False,
@@ -256,13 +251,7 @@ def _undefined(y: alt.Y) -> alt.Chart:
 
 
 def texts_beside(head: str, y: alt.Y, rows: Sequence[Row] | None = None) -> list[alt.Chart]:
-    """A column of text at the right edge, with its head.
-
-    Args:
-        head: above the column.
-        y: of the rows.
-        rows: with `beside`; those of the whole chart by default.
-    """
+    """A column of text at the right edge, the `beside` of these rows or of the whole chart's, with its head."""
     right = XValue("width")
     own = alt.Chart() if rows is None else alt.Chart(inside(rows))
     column = own.mark_text(style="count", align="left", dx=10).encode(x=right, y=y, text=alt.Text("beside:N"))

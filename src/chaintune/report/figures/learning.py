@@ -20,11 +20,7 @@ Step = dict[str, Any]
 
 
 def learning_figures(steps: pl.DataFrame) -> Iterator[Figure]:
-    """One figure for each base and variant: loss along the steps of each stage, a line for each seed.
-
-    Args:
-        steps: of `training.parquet`: base, chain, variant, seed, step, loss, stage.
-    """
+    """One figure for each base and variant of `training.parquet`: loss along each stage, a line for each seed."""
     settings = steps.select("base", "variant").unique(maintain_order=True).rows()
     several = len({base for base, _ in settings}) > 1
     for base, variant in settings:

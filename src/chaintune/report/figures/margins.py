@@ -24,11 +24,7 @@ Place = tuple[str, str]  # dimension and group
 
 
 def margins_figures(results: Results) -> Iterator[Figure]:
-    """One for each task whose margins are known and each dimension of its groups, beside the whole task's.
-
-    Args:
-        results: of a study or of comparisons.
-    """
+    """One for each task whose margins are known and each dimension of its groups, beside the whole task's."""
     rows = margins_rows(results)
     lost = [row for row in rows if row.metric == "forgetting"]
     for whole in (row for row in lost if row.is_whole and not math.isnan(row.estimate.low)):

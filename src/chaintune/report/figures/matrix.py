@@ -20,11 +20,7 @@ _LABEL, _HEAD = 24, 30
 
 
 def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """One heat map for each base and unit: checkpoints, mitigated ones too and those of every variant, by tasks.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-    """
+    """One heat map for each base and unit: checkpoints, mitigated ones too and those of every variant, by tasks."""
     for tag, own in scores_by_setting(rows):
         yield _figure(sorted(own, key=lambda row: row.stage), tag)
 

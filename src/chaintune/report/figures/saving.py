@@ -24,13 +24,7 @@ def sized(spec: dict[str, Any], pixels: int) -> dict[str, Any]:
 
 
 def svg(figure: Figure, *, pixels: int = _PIXELS, theme: Theme = "light") -> str:
-    """The figure as SVG.
-
-    Args:
-        figure: with its data inside.
-        pixels: wide, axes and legend included.
-        theme: of the page it is for.
-    """
+    """The figure as SVG for a page of a theme, so many pixels wide with axes and legend."""
     drawn: str = vl_convert.vegalite_to_svg(
         sized(figure.spec, pixels), config=config(theme), allowed_base_urls=_NO_ADDRESS
     )
@@ -43,14 +37,10 @@ def _numbered(known: dict[str, int]) -> Callable[[re.Match[str]], str]:
 
 
 def darkened(figure: Figure, drawing: str) -> str:
-    """The figure as SVG for a dark page, made of the one for a light page where nothing but its colours differs.
+    """The figure as SVG for a dark page, made of its drawing for a light one where nothing but its colours differs.
 
     To exchange colours takes a few milliseconds, to draw ten times as long and more. Colours that a scale has blended
     are in no theme, and such a figure is drawn.
-
-    Args:
-        figure: that was drawn.
-        drawing: of the figure, by `svg` for a light page.
     """
     colours = in_the_dark() | {"none": "none", "transparent": "transparent"}
     tags = _TAG.findall(drawing)
@@ -72,12 +62,7 @@ def png(drawing: str) -> bytes:
 
 
 def save(figures: Sequence[Figure], folder: Path) -> dict[str, str]:
-    """Write `NAME.png` and `NAME.svg` of each, each whole or not at all; returns name -> SVG, for a page that shows it.
-
-    Args:
-        figures: with their data inside.
-        folder: is made where it is not there.
-    """
+    """Write `NAME.png` and `NAME.svg` of each, whole or not at all; returns name -> SVG, for a page that shows it."""
     own_folder(folder)
     drawings = {figure.name: svg(figure) for figure in figures}
     for name, drawing in drawings.items():

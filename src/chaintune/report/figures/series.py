@@ -55,12 +55,7 @@ class _Panel:
 
 
 def series_figures(series: Series, level: float) -> Iterator[Figure]:
-    """One figure for the tasks of each unit, and one for each dimension of each task.
-
-    Args:
-        series: checkpoints in order, whose scores are drawn as lines; or rivals, whose forgetting is, side by side.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
+    """One figure for the tasks of each unit, and one for each dimension of each task: scores, of rivals forgetting."""
     for panel in _panels(series, level):
         yield _rivals(panel) if series.against_first else _lines(panel)
 

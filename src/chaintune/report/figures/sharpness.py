@@ -85,12 +85,7 @@ _DIVERGENCE = _Predictor(
 
 
 def sharpness_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """Each pair of checkpoints as a point, one figure for each unit; none where no pair has both values.
-
-    Args:
-        pairs: of `curvature.parquet`.
-        rows: of the study, with the units of the tasks; their rank correlations go into the caption.
-    """
+    """Each pair of `curvature.parquet` as a point, one figure for each unit; none where no pair has both values."""
     return _figures(pairs, rows, _SHARPNESS)
 
 

@@ -15,11 +15,7 @@ _DARK_RAMP = ["#1A222B", "#1F3345", "#24465F", "#275672", "#2A6689"]
 
 
 def config(theme: Theme = "light") -> dict[str, Any]:
-    """Vega-Lite's `config` for a page of this theme; the figure's ground is the page's own.
-
-    Args:
-        theme: of the page.
-    """
+    """Vega-Lite's `config` for a page of this theme; the figure's ground is the page's own."""
     dark = theme == "dark"
     ink, quiet, faint = ("#E8E8E8", "#B4B4B4", "#3A3A3A") if dark else ("#1A1A1A", "#595959", "#E4E4E4")
     colours, ramp = (_DARK_COLOURS, _DARK_RAMP) if dark else (_LIGHT_COLOURS, _LIGHT_RAMP)

@@ -38,11 +38,7 @@ Point = tuple[ResultRow, ResultRow]
 
 
 def variant_figures(results: Results) -> Iterator[Figure]:
-    """Differences of each variant to the first, and what each forgot of a task against what it gained of the next.
-
-    Args:
-        results: of a study.
-    """
+    """Differences of each variant to the first, and what each forgot of a task against what it gained of the next."""
     every = against_first(results.shown)
     rows = [row for one in every for row in one.differences(results.level) if row not in one.gained]
     # Variants side by side.

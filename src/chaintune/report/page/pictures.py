@@ -31,12 +31,7 @@ class Picture:
 
 
 def picture(figure: Figure, drawing: str | None = None) -> Picture:
-    """The figure drawn for a light and for a dark page, and its table as text.
-
-    Args:
-        figure: of the page.
-        drawing: of the figure for a light page, where there is one.
-    """
+    """The figure drawn for a light page, unless its drawing is known, and for a dark one, and its table as text."""
     from chaintune.report.figures.saving import darkened, svg  # starts a JavaScript engine, which only a page needs
 
     table, light = figure.table, svg(figure) if drawing is None else drawing
