@@ -105,7 +105,7 @@ def proposed_policy(paths: Sequence[Path], options: CompareOptions = _AS_THEY_AR
     )
     cluster = f" --cluster {shlex.quote(options.read.cluster)}" if options.read.cluster else ""
     return "\n".join([
-        "# A policy for scores of these sizes: if nothing is lost, a task keeps all its budgets in four cases of five.",
+        "# A policy for scores of these sizes: if nothing is lost, a task keeps all its budgets with 80 % power.",
         f"#   chaintune compare BEFORE AFTER{cluster} --policy FILE",
         f"# By {draws} simulated comparisons in which nothing is lost; {rests}.",
         "",
@@ -221,7 +221,7 @@ def _wishes(
 
 
 def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
-    """The budgets, each at the same share of comparisons in which it is kept, so that all are in four of five."""
+    """The budgets, each at the same share of comparisons in which it is kept, so that all are with 80 % power."""
     shares = np.linspace(0.8, 1.0, 41)
     asked = [[wish for wish in wishes if wish.least(share) <= wish.largest] for share in shares]
     together = [

@@ -24,15 +24,15 @@ class Judgement:
         budget: the most that is allowed, in the unit of the score; a share of the score before when `relative`.
         answer: `missing` when there is no such number.
         value, low, high: the number and the interval that was judged; less the relative budget, where it is relative.
-        more_examples: about how many more examples would decide in four cases of five; None when it is decided or no
-            number would do.
+        more_examples: about how many more examples would decide with 80 % power; None when it is decided or no number
+            would do.
         reason: why, in words.
         unit: of the score.
         examples: that the number is of; None where it is decided, as in what follows.
         more_clusters: what would decide in clusters, if examples come in them as they do here.
         more_seeds: the same in seeds, where there are several.
-        examples_needed: examples in all with which the budget is kept in four cases of five if nothing is lost, and
-            with it all of the groups that it speaks of; None where that is not known.
+        examples_needed: examples in all with which the budget is kept with 80 % power if nothing is lost, and with
+            it all of the groups that it speaks of; None where that is not known.
         least_budget: the smallest budget, as it is written, that is kept so often at these sizes if nothing is lost.
         start, end: names of the two checkpoints, where there are more than these; JSON calls them `from` and `to`.
     """

@@ -212,7 +212,7 @@ def _limit(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
         kept = "" if named else f" No loss in {row.unit} counts as kept, as no margin is named."
         return [f"Minimum detectable difference: {size} (80 % power).{kept}"]
     return [
-        f"A loss of 5 points is shown in {round(100 * often)} of 100 such comparisons; four in five show one of {size}."
+        f"A loss of 5 points is shown in {round(100 * often)} of 100 such comparisons; 80 % power takes one of {size}."
     ]
 
 

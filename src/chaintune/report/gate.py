@@ -77,7 +77,7 @@ def gate_table(gate: Gate) -> Table:
         f"Budgets of {gate.policy}",
         f"In {units_in_words(row.unit for row in rows)}. Pass: the whole interval lies within the budget; fail: wholly "
         "beyond it. A relative budget is a share of the score before, and the number is what is left after subtracting "
-        "it. More: about how many more examples, in clusters like these, would decide in four cases of five."
+        "it. More: about how many more examples, in clusters like these, would decide with 80 % power."
         + (divided if len(pairs) > 1 else ""),
         ("answer", "tier", *(("from", "to") if several else ()), *_HEADER),
         tuple(_cells(judgement, several) for judgement in rows),

@@ -114,14 +114,14 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
     scale = changes_in(unit)
     sizes = f"{number_of(n, 'example')} in {number_of(clusters, 'cluster')}"
     typical = f": with {sizes}" + (", as in the typical one" if len(known) > 1 else "")
-    four_in_five = f"four in five such comparisons show one of {scale.size(limit, decimals=0)}"
+    size = scale.size(limit, decimals=0)
     often, examples, needed = (dict(prospect).get(name, math.nan) for name in PROSPECTS)
     if not is_share(unit) or math.isnan(often):
-        return f"{typical}, {four_in_five.replace('one', 'a gap', 1)}{but}"
+        return f"{typical}, 80 % power takes a gap of {size}{but}"
     text = f"{typical}, a gap of 10 points is shown in {round(100 * often)} of 100 such comparisons"
-    shown = four_in_five.replace(" such comparisons", "")
+    shown = f"one of {size}"
     if often < POWER and not math.isnan(examples + needed):
         more = f"with about {rounded_up(examples):,} examples in {rounded_up(needed):,} clusters"
-        at_ten = scale.size(limit, decimals=0) == scale.size(_GAP, decimals=0)
-        shown = f"in four of five {more}" if at_ten else f"{shown}, or one of 10 {more}"
-    return f"{text}, and {shown}{but}"
+        at_ten = size == scale.size(_GAP, decimals=0)
+        shown = more.removeprefix("with ") if at_ten else f"{shown}, or one of 10 {more}"
+    return f"{text}, and 80 % power takes {shown}{but}"

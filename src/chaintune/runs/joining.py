@@ -16,6 +16,8 @@ from chaintune.study.task_spec import PATHS
 
 # What of a study file changes no number, or is compared by its content.
 _NO_MATTER = frozenset(("seed", "keep", "base", "report_to", *RESOURCE_FIELDS, *PATHS))
+# Below these stand names that users chose.
+_NAMED = frozenset(("tasks", "bases", "judges", "external"))
 _READING = ("key", "task", "item_metric", "split")
 _OF_A_RUN = ("command", "written_at", "platform", "python", "seeds", "cost")
 _MOST_SHOWN, _LONGEST = 3, 60
@@ -59,8 +61,8 @@ def check_alike(parts: Mapping[str, Measured]) -> None:
             shown = [f"{key} ({_shown(own, key)}, not {_shown(content, key)})" for key in keys[:_MOST_SHOWN]]
             more = f" and {number_of(len(keys) - _MOST_SHOWN, 'more value')}" if len(keys) > _MOST_SHOWN else ""
             raise DataError(
-                f"{folder}: differs from {first} in {', '.join(shown)}{more}; runs are joined that differ in nothing "
-                "but their seeds"
+                f"{folder}: differs from {first} in {', '.join(shown)}{more}; runs are joined that differ in "
+                "nothing but the seeds of training, as --set 'vary.seed=[1]' gives them"
             )
     counts = Counter(seed for one in parts.values() for seed in one.seeds)
     if twice := [seed for seed, count in sorted(counts.items()) if count > 1]:
@@ -123,8 +125,10 @@ def _contents(measured: Measured, other: Measured) -> Iterator[dict[str, Any]]:
     """Everything that has to be alike in two runs, what they measured of their bases among it where that is not."""
     bases = [dict(_of_bases(one)) for one in (measured, other)]
     apart = [name for name, own in bases[0].items() if name in bases[1] and _are_apart(own, bases[1][name])]
-    for one, own in zip((measured, other), bases, strict=True):
-        yield dict(_content(one)) | {name: own[name].about["key"][:12] for name in apart}
+    made = [dict(_of_measurements(one)) for one in (measured, other)]
+    for one, own, known in zip((measured, other), bases, made, strict=True):
+        both = {name: value for name, value in known.items() if all(name in each for each in made)}
+        yield dict(_content(one)) | both | {name: own[name].about["key"][:12] for name in apart}
 
 
 def _are_apart(one: ScoreFile, other: ScoreFile) -> bool:
@@ -144,8 +148,22 @@ def _content(measured: Measured) -> Iterator[tuple[str, Any]]:
     yield from _flat({name: provenance.get(name, {}) for name in ("bases", "precision", "judges", "external")})
     yield from _flat({"limits": asdict(measured.limits)})
     for name, task in provenance["tasks"].items():
+        yield f"tasks.{name}.role", task["role"]
         for split in ("train", "test"):
             yield f"tasks.{name}: {split} examples", task.get(f"{split}_digest", "")[:12]
+
+
+def _of_measurements(measured: Measured) -> Iterator[tuple[str, Any]]:
+    """What has to be alike of measurements that both runs have, as one of them may have failed.
+
+    The study's own seed decides which examples curvature is measured on; the draws of statistics, which it decides too,
+    are made anew. The version of an item metric has the code of a scorer in it, and labels of people.
+    """
+    yield from (
+        ("seed of the examples for curvature", at.curvature.seed) for at in measured.checkpoints if at.curvature
+    )
+    for one in measured.files.values():
+        yield f"version of {one.about['item_metric']} of {one.about['task']}", one.scores.metric.version[:12]
 
 
 def _of_bases(measured: Measured) -> Iterator[tuple[str, ScoreFile]]:
@@ -159,7 +177,7 @@ def _of_bases(measured: Measured) -> Iterator[tuple[str, ScoreFile]]:
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
-            if name not in _NO_MATTER:
+            if name not in _NO_MATTER or key in _NAMED:
                 yield from _flat(inner, f"{key}.{name}" if key else str(name))
     else:
         yield key, _portable(value)

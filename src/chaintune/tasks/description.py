@@ -69,7 +69,7 @@ class PowerRow:
         n: examples of the smallest and of the largest group.
         clusters: of the one with fewest and of the one with most.
         power: points of the loss -> power in the group with least and in the one with most.
-        examples_needed: of each group, or of the whole task, that show 10 points in four cases of five; beyond
+        examples_needed: of each group, or of the whole task, that show 10 points with 80 % power; beyond
             `examples_available` a guess, None where no number would do.
         examples_available: that the data has of each, so the size of its smallest group.
         seeds_needed: fewest seeds, of two or more, that show 10 points at these sizes; None where 20 do not.

@@ -92,8 +92,8 @@ def load(
         name: of a known task; `lm_eval:` and the name of a task there; or any other name for data of your own.
         role: `safety` or `capability`; a known task has one, data of your own needs one.
         train: how many examples are taught: None for all, a number, `30 per category`, or `none`.
-        test: how many are tested; also `power 10` or `power 10 per category`, for what shows a loss of 10 points in
-            four cases of five at the flips of `tasks.power.FLIPS`.
+        test: how many are tested; also `power 10` or `power 10 per category`, for what shows a loss of 10 points
+            with 80 % power at the flips of `tasks.power.FLIPS`.
         seed: of the split and of the samples.
         only: dimension -> groups: examples of others are neither taught nor tested.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data

@@ -22,14 +22,14 @@ GroupsOf = Callable[[Example], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """How many examples show a loss in four cases of five.
+    """How many examples show a loss with 80 % power.
 
     Attributes:
         count: of each group, or of the whole task; None where the data has fewer.
         most: that the data has of each, so the size of its smallest group.
         scarce: that group; empty of the whole task.
         power: with that many, in the group where it is least.
-        points: the smallest loss, in halves of a point, that `most` show in four cases of five; None where none is.
+        points: the smallest loss, in halves of a point, that `most` show with 80 % power; None where none is.
         about: where there are fewer, how many it would take if more clusters were like those there are; None where no
             number would do.
     """
@@ -77,7 +77,7 @@ def layout_of(examples: Sequence[Example], groups_of: GroupsOf | None, *, balanc
 def needed_for(
     orders: Mapping[str, Sequence[Example]], groups_of: GroupsOf | None, points: float, *, balanced: bool, flips: Flips
 ) -> Needed:
-    """How many examples of each group, in the order in which a sample takes them, show a loss in four cases of five.
+    """How many examples of each group, in the order in which a sample takes them, show a loss with 80 % power.
 
     Args:
         orders: group -> its examples; of the whole task one order.

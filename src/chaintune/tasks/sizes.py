@@ -25,7 +25,7 @@ class SizeSpec:
     Attributes:
         count: of examples; 0 where `points` says how many are needed, and where there are to be none.
         dimension: of whose groups each has so many; empty is the whole split.
-        points: the loss that is shown in four cases of five.
+        points: the loss that is shown with 80 % power.
     """
 
     count: int
@@ -66,7 +66,7 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     if match is None:
         raise DataError(
             f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category', 'none', or, "
-            "of test, 'power 10' for what shows a loss of 10 points in four cases of five"
+            "of test, 'power 10' for what shows a loss of 10 points with 80 % power"
         )
     if match[3]:
         try:

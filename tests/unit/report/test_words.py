@@ -80,14 +80,14 @@ def test_says_how_often_a_gap_of_10_points_is_shown_and_what_it_takes() -> None:
     sizes = {"power_10": 0.34, "examples_needed": 1234, "clusters_needed": 241}
     power = [row(metric, value, dimension="faith", group="c") for metric, value in sizes.items()]
     text = summary([LOST, *GROUPS, *power])
-    assert "a gap of 10 points is shown in 34 of 100 such comparisons, and four in five show one of 14 points" in text
+    assert "a gap of 10 points is shown in 34 of 100 such comparisons, and 80 % power takes one of 14 points" in text
     assert "14 points, or one of 10 with about 1,300 examples in 250 clusters." in text
     power[0] = row("power_10", 0.93, dimension="faith", group="c")
-    assert "93 of 100 such comparisons, and four in five show one of 14 points." in summary([LOST, *GROUPS, *power])
+    assert "93 of 100 such comparisons, and 80 % power takes one of 14 points." in summary([LOST, *GROUPS, *power])
     limit = row("detectable_biased_forgetting", 0.104, dimension="faith", group="c")
     power[0] = row("power_10", 0.77, dimension="faith", group="c")
     text = summary([LOST, *GROUPS[:-1], limit, *power])
-    assert "such comparisons, and in four of five with about 1,300 examples in 250 clusters." in text
+    assert "such comparisons, and 80 % power takes about 1,300 examples in 250 clusters." in text
 
 
 def test_groups_that_were_picked_have_their_best_estimate() -> None:
@@ -136,7 +136,7 @@ def test_a_gap_that_is_only_shown_with_a_mitigation_is_not_called_new(level: flo
 def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
     text = summary([LOST, *GROUPS])
     words = "No difference is shown for the one other group of faith: with 440 examples in 85 clusters, "
-    assert f"{words}four in five such comparisons show a gap of 14 points." in text
+    assert f"{words}80 % power takes a gap of 14 points." in text
     assert "1 of faith cannot be judged: too few clusters for an interval: 2." in text
 
 
@@ -144,7 +144,7 @@ def test_says_what_the_typical_of_the_groups_spoken_of_could_show_and_how_many_c
     found = {name: Estimate(0.01, -0.1, 0.1, 0.8, 0.9) for name in "abcd"} | {"e": Estimate(0.3, 0.1, 0.5, 0.0, 0.0)}
     limits = {"a": 0.1, "b": 0.3, "c": math.nan, "d": 0.12, "e": 0.6}
     text = " ".join(group_differences("faith", found, limits, "the whole", level=0.95, unit="share"))
-    assert "four in five such comparisons show a gap of 12 points" in text
+    assert "80 % power takes a gap of 12 points" in text
     assert "; in 1 of them none of any size could be shown." in text
     assert ": these data are too few to show any." in " ".join(
         group_differences("faith", found, {}, "the whole", level=0.95, unit="share")
@@ -157,7 +157,7 @@ def test_says_what_change_an_inconclusive_task_could_have_shown() -> None:
         [doubtful, row("detectable_forgetting", 0.08)]
     )
     text = summary([doubtful, row("detectable_forgetting", 0.08), row("power_5", 0.42)])
-    assert "A loss of 5 points is shown in 42 of 100 such comparisons; four in five show one of 8 points." in text
+    assert "A loss of 5 points is shown in 42 of 100 such comparisons; 80 % power takes one of 8 points." in text
     assert "too few to show any change" in summary([doubtful])
 
 
@@ -357,7 +357,7 @@ def test_no_detectable_difference_is_told_that_the_interval_reaches_beyond() -> 
     text = compared_text(comparison)
     assert "is inconclusive: +0.0 points (95 % CI -3.1 to +3.1)" in text
     assert comparison.overall.detectable_forgetting > comparison.overall.forgetting.high
-    assert "four in five show one of 3 points." in text
+    assert "80 % power takes one of 3 points." in text
     rows = tuple(
         replace(row, estimate=replace(row.estimate, value=0.02)) if row.metric == "detectable_forgetting" else row
         for row in comparison.rows

@@ -16,7 +16,7 @@ import pytest
 from chaintune import forgetting
 from chaintune.errors import DataError, StageError, StoreError
 from chaintune.execution.run import run_plan
-from chaintune.records import CheckpointScores, Choices, Estimate, Example, ResultRow, Scores, scores_table
+from chaintune.records import CheckpointScores, Choices, Curvature, Estimate, Example, ResultRow, Scores, scores_table
 from chaintune.runs import measured, output
 from chaintune.runs.joining import check_alike, joined
 from chaintune.runs.measured import Measured
@@ -295,6 +295,31 @@ def test_runs_are_not_joined_that_measured_one_base_otherwise(quick: None, tmp_p
         check_alike({"one": one, "other": failed})
     with pytest.raises(DataError, match=r"in limits.target \(0.5, not 0.8\)"):
         check_alike({"one": one, "other": replace(one, limits=replace(one.limits, target=0.5))})
+
+
+def test_runs_are_not_joined_that_differ_in_what_no_key_of_the_study_tells(quick: None, tmp_path: Path) -> None:
+    write(tmp_path, small())
+    one = measured.read(tmp_path / "out")
+
+    def bent(seed: int) -> Measured:
+        curvature = Curvature("a", "full", 1.0, 1.0, 0.0, 0.0, 0.0, (), 1.0, 0.0, 2, 2, 2, 2, 2, 0.0, seed)
+        return replace(one, checkpoints=tuple(replace(at, curvature=curvature) for at in one.checkpoints))
+
+    with pytest.raises(
+        DataError, match=r"in seed of the examples for curvature \(1, not 0\); .*--set 'vary.seed=\[1\]'"
+    ):
+        check_alike({"one": bent(0), "other": bent(1)})
+    with pytest.raises(DataError, match="seed 0 is in one and in other"):  # one of them measured none
+        check_alike({"one": one, "other": bent(1)})
+    again = {
+        name: replace(file, scores=replace(file.scores, metric=replace(file.scores.metric, version="9")))
+        for name, file in one.files.items()
+    }
+    with pytest.raises(DataError, match=r"in version of accuracy of \w \(9, not 1\)"):
+        check_alike({"one": one, "other": replace(one, files=again)})
+    bases = [replace(one, provenance={**one.provenance, "bases": {"base": digest}}) for digest in ("1", "2")]
+    with pytest.raises(DataError, match=r"in bases.base \(2, not 1\)"):
+        check_alike(dict(zip(("one", "other"), bases, strict=True)))
 
 
 def test_joined_runs_have_their_checkpoints_in_the_order_of_one_plan(quick: None, tmp_path: Path) -> None:
