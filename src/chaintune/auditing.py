@@ -239,17 +239,7 @@ def audit_scores(
     divergences: "Mapping[str, pa.Table] | None" = None,
     on_draw: OnDraw | None = None,
 ) -> Audit:
-    """The forgetting between two models that were scored.
-
-    Args:
-        before: task -> scores of the earlier checkpoint.
-        after: the same of the later one.
-        options: how to compare; each dimension in each task that has it.
-        policy: budgets, whose dimensions are added.
-        tasks: whose scores they are.
-        divergences: task -> how far the later checkpoint is from the earlier one, where that was measured.
-        on_draw: as `compare_sides` takes it.
-    """
+    """The forgetting between two models that were scored."""
     from chaintune.gate import judge
     from chaintune.logs.compare import compare_sides
     from chaintune.logs.sides import read_sides
@@ -304,13 +294,6 @@ def write_folder(
 ) -> None:
     """Write scores into folders of their own, and the report.
 
-    Args:
-        compared: what is reported, with the scores of both sides.
-        folder: for everything.
-        scores: name of a folder -> task -> scores.
-        tasks: whose texts stand beside the examples on the page.
-        command: as it was typed.
-
     Raises:
         ConfigError: a folder holds scores of another model.
         StoreError: it cannot be written.
@@ -329,7 +312,7 @@ def write_folder(
     write_report(folder, {task.name: task for task in tasks}, results=results, steps=list(compared_steps(compared)))
 
 
-def scored(  # noqa: D417 - the others are those of `audit`
+def scored(
     models: Mapping[str, str],
     tasks: Task | str | Sequence[Task | str],
     options: CompareOptions,
@@ -348,12 +331,6 @@ def scored(  # noqa: D417 - the others are those of `audit`
     **how: Any,
 ) -> "tuple[Policy | None, list[Task], Scored]":
     """The budgets, the tasks, and what the models scored on each of them.
-
-    Args:
-        models: what each is called -> its name.
-        tasks: as of `audit`, as are the others.
-        options: of comparing.
-        **how: as `scored_models` takes it.
 
     Raises:
         ConfigError: a dimension or a policy is invalid.

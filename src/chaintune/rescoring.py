@@ -86,16 +86,7 @@ def judging(
     serving: Serving = AS_USUAL,
     allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
 ) -> JudgeTexts:
-    """What has texts judged by scorers that ask a model; torch is loaded, and the store opened, when it is called.
-
-    Args:
-        store: where finished work lies.
-        watch: plan -> context manager with `note`, which is called with every event.
-        precision: of language models that are files.
-        trust_remote_code: run Python code that comes with a model.
-        serving: how servers are asked.
-        allow: as `RunOptions` has it.
-    """
+    """What has texts judged by scorers that ask a model; torch is loaded, and the store opened, when it is called."""
 
     def judge(texts: Mapping[str, Measurement], tasks: Sequence[Task]) -> dict[str, Measurement]:
         from chaintune.runs.rescoring import judge_texts
@@ -119,14 +110,6 @@ def rescored(
     judge: JudgeTexts,
 ) -> tuple[list[Scores], list[str]]:
     """The scores of texts, and the files that hold none.
-
-    Args:
-        source: as `texts_in` takes it.
-        ref: the scorer; None takes the one that the task names.
-        tasks: that supply what the texts do not hold; where there are any, texts of other tasks are left out.
-        columns: of a table.
-        by: columns of a table that hold groups.
-        judge: has texts judged by scorers that ask a model.
 
     Raises:
         ConfigError: an option, a scorer or a setting is invalid; no task is one of the texts'.

@@ -134,17 +134,7 @@ def series_of_scores(
     policy_on: "PolicyOn | None" = None,
     on_draw: OnDraw | None = None,
 ) -> Series:
-    """The forgetting along several models that were scored.
-
-    Args:
-        scores: name of a checkpoint -> task -> its scores, in order.
-        options: how to compare; each dimension in each task that has it.
-        policy: budgets, whose dimensions are added.
-        tasks: whose scores they are.
-        against_first: each model is compared with the first one only.
-        policy_on: what the policy judges, as of `audit_series`.
-        on_draw: of power by simulation, as `compare_pairs` takes it.
-    """
+    """The forgetting along several models that were scored."""
     from chaintune.gate import judge_series
     from chaintune.logs.compare import compare_pairs
     from chaintune.logs.sides import read_series

@@ -84,11 +84,7 @@ class BaseModel:
         return self.weights
 
     def folders(self, checkpoint: Path) -> tuple[Path, Path | None]:
-        """Where the weights of a checkpoint of it lie, and the adapter on top of them if that is what it is.
-
-        Args:
-            checkpoint: its folder.
-        """
+        """Where the weights of a checkpoint of it lie, and the adapter on top of them if that is what it is."""
         return (self.folder, checkpoint) if (checkpoint / ADAPTER_CONFIG).is_file() else (checkpoint, None)
 
     def reader(self) -> Reader:
@@ -97,12 +93,6 @@ class BaseModel:
 
     def load(self, weights: Path, adapter: Path | None = None, *, precision: Precision, **how: Any) -> LoadedModel:
         """A model of its kind, as `models.load` has it.
-
-        Args:
-            weights: folder of the model.
-            adapter: folder of what is put on top.
-            precision: number format of the weights.
-            **how: further arguments.
 
         Raises:
             ModelError: it cannot be loaded.
@@ -155,13 +145,6 @@ def open_base(
     """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
 
     Its files are held against the model that they are to fill, but for the weights themselves.
-
-    Args:
-        name: as a user gives it.
-        store: where a GGUF file is dequantised to.
-        backend: for a model that is files.
-        allow_unused: patterns of weights that the model may leave out.
-        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ConfigError: there is no such backend, or it opens no files.

@@ -157,13 +157,6 @@ def check_fits(
 ) -> None:
     """Refuse a cluster on which a job could never run.
 
-    Args:
-        plan: of a study.
-        cluster: that should run it.
-        request_of: what a job asks for.
-        weights: name of each base -> how many it has.
-        precision: of their weights.
-
     Raises:
         ConfigError: a job asks for more than a machine has, or a stage's weights take more than its GPUs have.
     """

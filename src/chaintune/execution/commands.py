@@ -30,11 +30,7 @@ def started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends, with all that it started, at the end of this context, or with this process.
 
-    Args:
-        command: for a shell.
-        folder: where it runs.
-        output: for what it writes to its outputs.
-        environment: variables beside those of this process, of which the key for servers is left out.
+    It sees the variables of this process, but for the key for servers, and those of `environment`.
 
     Raises:
         OSError: it cannot be started.

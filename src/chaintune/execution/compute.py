@@ -171,11 +171,6 @@ class JobRunner:
         What it reads was in the store when the job was chosen. An entry that was damaged or removed since is made
         again here, with everything that this takes.
 
-        Args:
-            job: whose entry is to be in the store.
-            on_start: called with each node whose computation begins.
-            report: called with its progress.
-
         Raises:
             StoreError: the disk is full, or the store cannot be written.
         """

@@ -31,13 +31,7 @@ def spent(plan: Plan, store: Store) -> dict[str, float | int]:
 
 
 def stage_notes(store: Store, key: str, scores: Iterable[str]) -> Notes:
-    """What is noted of a stage: with its checkpoint, or, where that was dropped, with its scores; else nothing.
-
-    Args:
-        store: of both.
-        key: of the stage.
-        scores: keys of scores of its checkpoint.
-    """
+    """What is noted of a stage: with its checkpoint, or, where that was dropped, with its scores; else nothing."""
     if entry := store.peek("stage", key):
         return entry.info
     scored = (store.peek("score", score) for score in scores)

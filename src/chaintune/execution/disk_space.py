@@ -19,12 +19,6 @@ def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_b
 
     Scores are not counted: they are small beside checkpoints. A store behind a URL is compared with `max_bytes` only.
 
-    Args:
-        plan: what will be run.
-        store: where its checkpoints go.
-        pending: nodes that the run computes, in the plan's order.
-        max_bytes: what the whole store may take; None allows what the disk holds.
-
     Raises:
         StoreError: they do not fit.
     """

@@ -85,12 +85,7 @@ class Rates:
     guessed: Mapping[str, Rate]
 
     def measured(self, work: tuple[str, ...], on: Hardware) -> Rate:
-        """On just as much of the same device; else on more or less of it, in proportion; else unknown.
-
-        Args:
-            work: the kind of work, or its beginning, for all kinds that begin so.
-            on: what computes.
-        """
+        """Of all kinds of work that begin so, on as much of the same device; else in proportion; else unknown."""
         every = [known for kind, known in self.done.items() if kind[: len(work)] == work]
         alike = [(one, w) for known in every for one, w in known.items() if one.is_like(on)]
         works = [(one, w) for one, w in alike if one.units == on.units] or alike
@@ -107,16 +102,7 @@ class Rates:
 def rates_of(
     plan: Plan, store: Store, *, here: Hardware, train_rate: Rate = UNKNOWN, score_rate: Rate = UNKNOWN
 ) -> Rates:
-    """The rates that a store knows of the kinds of work that a plan has.
-
-    Args:
-        plan: of a study.
-        store: whose finished entries of the same kinds give the rates; those that do not say what they ran on count as
-            computed `here`.
-        here: what a node that one process computes on this machine has.
-        train_rate: used when the store knows none, measured on a short trial for example.
-        score_rate: the same for scoring.
-    """
+    """The rates that a store knows of a plan's kinds of work, what does not say on what it ran as computed `here`."""
     done: dict[tuple[str, ...], dict[Hardware, tuple[float, float, int]]] = {node.work: {} for node in plan.nodes}
     for kind in ("stage", "score"):
         for entry in store.entries(kind):
@@ -130,28 +116,14 @@ def rates_of(
 
 
 def rates_elsewhere(rates: Rates, device: Hardware, train: Rate, score: Rate) -> Rates:
-    """The rates of a device: this machine's where it has such a one, else what was measured on such, or the guesses.
-
-    Args:
-        rates: of this machine.
-        device: one unit of it.
-        train: a guess of the rate of training; unknown where nobody has any.
-        score: the same of scoring.
-    """
+    """The rates of a device: this machine's where it has such a one, else what was measured on such, or the guesses."""
     if rates.here.is_like(device):
         return rates
     return replace(rates, here=device, guessed={"stage": train, "score": score})
 
 
 def forecast(plan: Plan, store: Store, rates: Rates, base_entries: Iterable[str] = ()) -> Forecast:
-    """What a run of the plan on this machine would take now.
-
-    Args:
-        plan: of a study.
-        store: whose finished entries need not be made.
-        rates: of the plan's work.
-        base_entries: keys of the store's entries that bases are.
-    """
+    """What a run of the plan on this machine would take now."""
     pending = pending_nodes(plan, store)
     stages = [node for node in pending if isinstance(node, StageNode)]
     scores = [node for node in pending if isinstance(node, ScoreNode)]
@@ -184,10 +156,7 @@ def node_seconds(
 ) -> Callable[[Node], float]:
     """What one node takes; 0 of a curvature, whose number of products is not known before.
 
-    Args:
-        rates: of the nodes' bases.
-        on: what computes a node.
-        power: how many times as fast as this machine that is taken to be, where nothing was measured on it.
+    What computes it is taken to be `power` times as fast as this machine where nothing was measured on it.
     """
 
     def seconds(node: Node) -> float:

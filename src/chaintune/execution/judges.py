@@ -51,14 +51,6 @@ def judges_of(
 ) -> OpenJudges:
     """The scorers of tasks that ask a model, each model opened and found to be none of those that are judged.
 
-    Args:
-        tasks: that are measured.
-        judged: name -> model whose texts, or whose descendants' texts, are judged.
-        store: where a GGUF file is dequantised to.
-        precision: of language models that are files.
-        trust_remote_code: run Python code that comes with a language model.
-        serving: how servers are asked.
-
     Raises:
         ConfigError: a judge would judge itself; a scorer's settings are invalid, or do not fit its model.
         DataError: a question is longer than the judge's context.

@@ -28,11 +28,7 @@ Curve = list[list[float]]
 
 
 def loss_curve(log: bytes | None) -> Curve:
-    """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before.
-
-    Args:
-        log: of a stage, one JSON line a step; None, where there is none, gives no pair.
-    """
+    """At most sixty pairs of a step and the mean loss of the steps since the pair before; none without a log."""
     steps = [json.loads(line) for line in (log or b"").decode().splitlines()]
     width = max(1, -(-len(steps) // _MOST_POINTS))
     parts = [steps[start : start + width] for start in range(0, len(steps), width)]

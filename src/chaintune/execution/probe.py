@@ -16,22 +16,12 @@ _SECONDS = 0.2
 
 
 def probed_rates(parameters: int, precision: Precision) -> tuple[Rate, Rate]:
-    """Tokens a second of tuning and of scoring, a guess for a machine that has done neither.
-
-    Args:
-        parameters: of the model.
-        precision: of its weights.
-    """
+    """Tokens a second of tuning and of scoring, a guess for a machine that has done neither."""
     return rates_at(_operations_per_second(precision), parameters)
 
 
 def rates_at(operations: float, parameters: int) -> tuple[Rate, Rate]:
-    """Tokens a second of tuning and of scoring a model, where so many operations of matrix products a second are done.
-
-    Args:
-        operations: a second, measured or of a data sheet; NaN where it is not known.
-        parameters: of the model.
-    """
+    """Tokens a second of tuning and of scoring a model at a rate of operations of matrix products, NaN if unknown."""
     reached = operations * REACHED_SHARE / max(parameters, 1)
     return Rate(reached / _TRAIN_OPERATIONS), Rate(reached / _SCORE_OPERATIONS)
 

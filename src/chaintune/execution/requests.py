@@ -23,12 +23,7 @@ class ResourceRequest:
 
 
 def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceRequest]:
-    """What each job of a plan asks for: a stage what its recipe says, a score what its checkpoint's recipe says.
-
-    Args:
-        plan: of a study.
-        any_gpu: whether the cluster has GPUs, so that a recipe that does not say asks for one a device.
-    """
+    """What each job of a plan asks for, by its recipe or its checkpoint's; a GPU a device where a cluster has any."""
     requests: dict[str, ResourceRequest] = {}
     for stage in plan.stages:
         requests[stage.key] = ResourceRequest(

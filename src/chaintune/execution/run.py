@@ -21,10 +21,6 @@ def pending_nodes(plan: Plan, store: Store) -> list[Node]:
 
     A measurement is pending if it is not in the store undamaged; a checkpoint only if something that is pending reads
     it, or if it is kept and was changed since it was made.
-
-    Args:
-        plan: of a study.
-        store: where finished work lies.
     """
     transient = plan.transient_keys()
     pending: list[Node] = []

@@ -47,12 +47,6 @@ class Server:
 def serving(serve: Serve, model: Path, adapter: Path | None, log: Path) -> Iterator[Server]:
     """A server for a checkpoint, on a free port of this machine; it ends with this context, or with this process.
 
-    Args:
-        serve: how it is started.
-        model: folder of the whole model, or of what lies under the adapter.
-        adapter: folder of the adapter on top, where the server puts it there.
-        log: file for what it writes.
-
     Raises:
         ModelError: it cannot be started, ends, or is not ready in time.
     """

@@ -54,14 +54,7 @@ class ServerWork:
 def server_work(
     plan: Plan, store: Store, bases: Mapping[str, BaseModel], tasks: Mapping[str, Task]
 ) -> list[ServerWork]:
-    """What is left to be asked of each model that is served, in the order in which they are asked.
-
-    Args:
-        plan: of a study, a scoring or a mitigation.
-        store: where finished work lies.
-        bases: name -> model, those of judges too.
-        tasks: name -> task.
-    """
+    """What is left to be asked of each model that is served, in the order in which they are asked."""
     served = {name for name, base in bases.items() if base.weights is None}
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for node in pending_nodes(plan, store) if served else ():
@@ -74,12 +67,6 @@ def server_work(
 
 def check_judges(plan: Plan, store: Store, bases: Mapping[str, BaseModel], serving: Serving) -> None:
     """Refuse, before anything is computed, judges whose server does not give the probabilities that a scorer reads.
-
-    Args:
-        plan: of a study, a scoring or a mitigation.
-        store: where finished work lies.
-        bases: name -> model, those of judges too.
-        serving: how servers are asked.
 
     Raises:
         ModelError: a server gives none.

@@ -46,14 +46,7 @@ class CheckpointServers:
     def open(
         self, key: str, title: str, folders: tuple[Path, Path | None], reader: Reader, merge: Callable[[Path], None]
     ) -> CheckpointServer:
-        """The backend of a checkpoint's server, in place of any other.
-
-        Args:
-            key: of the checkpoint.
-            title: what its log is named after.
-            folders: of the weights, and of the adapter on top of them if there is one.
-            reader: its tokenizer and context.
-            merge: writes the whole model into a folder, for a server that takes no adapters.
+        """The backend of a checkpoint's server, in place of any other; `merge` writes the whole model for it.
 
         Raises:
             ModelError: no server could be started.

@@ -55,10 +55,6 @@ def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
 def chat_of(tasks: Iterable[Task], readers: Mapping[str, Reader]) -> dict[tuple[str, str], dict[str, str]]:
     """Base and task -> what its scores keep of chat templates, as `chat_facts` has it.
 
-    Args:
-        tasks: that are taught or measured.
-        readers: of each base, by its name.
-
     Raises:
         ModelError: examples have to be rendered, and a base has no template.
     """
@@ -74,10 +70,6 @@ def usable(tasks: Iterable[Task], readers: Iterable[Reader]) -> dict[str, Task]:
     """The tasks by name; of those that say so, without the examples that one of several models cannot read.
 
     The source of such a task tells how many were left out, and why the first was.
-
-    Args:
-        tasks: that are taught or measured.
-        readers: of the models; what one cannot read is left out for all.
 
     Raises:
         DataError: no example of a split is left.
@@ -121,11 +113,7 @@ def _problems(task: Task, reader: Reader) -> dict[str, str]:
 
 
 def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """Say once which tasks models with a chat template were asked without it; the sentence for results, or nothing.
-
-    Args:
-        facts: model and task -> what its scores keep of chat templates.
-    """
+    """Say once which tasks models with a chat template were asked without it; the sentence for results, or nothing."""
     unused = [at for at, own in facts.items() if own.get("chat") == UNUSED]
     if not unused:
         return ""
@@ -170,12 +158,7 @@ def written_tokens(task: Task, examples: Sequence[Example], reader: Reader) -> i
 
 
 def tell_sampling(tasks: Iterable[Task], readers: Mapping[str, Reader]) -> None:
-    """Say of each model that is to write texts how its own generation configuration would have it, which has no part.
-
-    Args:
-        tasks: that are measured.
-        readers: of each base, by its name.
-    """
+    """Say of each model that is to write texts how its own generation configuration would have it, to no effect."""
     writing = [task.name for task in tasks if task.test and any(measure.generation for measure in measures_of(task))]
     for base, reader in readers.items():
         if writing and reader.sampling:
@@ -205,12 +188,7 @@ def parameters_of(base: BaseModel) -> int:
 
 
 def stage_bytes(base: BaseModel, recipe: Recipe | None, precision: Precision) -> int:
-    """Size of a checkpoint: every weight at the precision, or an adapter as it lies on the base.
-
-    Args:
-        base: under it.
-        recipe: of the adapter; None is every weight.
-        precision: of the weights.
+    """Size of a checkpoint: every weight at the precision, or the adapter of a recipe as it lies on the base.
 
     Raises:
         ConfigError: PEFT refuses the adapter, on any model or on this one, or could not merge it.

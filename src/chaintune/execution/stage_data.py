@@ -40,12 +40,7 @@ class StageData:
 
 
 def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
-    """The examples of a stage.
-
-    Args:
-        node: a stage that trains.
-        inputs: the tasks and scores that it reads.
-    """
+    """The examples of a stage."""
     operation = node.operation
     assert isinstance(operation, DataMix)  # noqa: S101 - merges are made elsewhere
     notes: dict[str, Any] = {}

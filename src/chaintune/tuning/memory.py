@@ -12,12 +12,6 @@ _log = logging.getLogger(__name__)
 def smaller_micro_batch(recipe: Recipe, failed: int, *, task: str, can_retry: bool) -> int:
     """Half of a micro-batch that did not fit; the batch stays as large as it was.
 
-    Args:
-        recipe: of the stage that ran out of memory.
-        failed: examples of its micro-batch.
-        task: named in messages.
-        can_retry: whether the weights that the stage began with can be read again.
-
     Raises:
         StageError: a micro-batch of one example does not fit, or the stage cannot be retried.
     """

@@ -30,12 +30,7 @@ def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None) 
 
 
 def training_bytes(model: torch.nn.Module, weight_bytes: Callable[[int], int]) -> int:
-    """Memory of a stage's weights, gradients and optimizer; neither activations nor a new adapter are counted.
-
-    Args:
-        model: its shapes and number formats are enough.
-        weight_bytes: of `Recipe`.
-    """
+    """Memory of a stage's weights, gradients and optimizer; neither activations nor a new adapter are counted."""
     return sum(weight.numel() * weight_bytes(weight.element_size()) for weight in model.parameters())
 
 

@@ -78,12 +78,7 @@ def _predicting(tree: TokenTree, end: int, spans: tuple[Span, ...]) -> list[int]
 
 
 def answer_logits(model: Any, examples: ExampleTree, *, wrapped: Any = None) -> torch.Tensor:
-    """Logits that predict each answer token, in the order of the labels.
-
-    Args:
-        model: a causal language model of transformers, or a PEFT model around one.
-        examples: a micro-batch.
-        wrapped: what to call in place of the model, such as DDP around it.
+    """Logits that predict each answer token, in the order of the labels; of `wrapped`, such as DDP, if there is one.
 
     Shape:
         `[N, V]`.

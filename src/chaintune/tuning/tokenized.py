@@ -67,12 +67,7 @@ def learned_tokens(spans: Iterable[Span]) -> int:
 
 
 def training_examples(taught: Iterable[Sequence[Encoded]], *, answer: int = 0) -> list[TrainingExample]:
-    """What each example teaches, of the answers of its turns.
-
-    Args:
-        taught: of `encode_taught`.
-        answer: which one, of the two of a preference.
-    """
+    """What each example teaches, of the answers of its turns."""
     return [
         TrainingExample.of(
             (turn.prefix, turn.continuations[min(answer, len(turn.continuations) - 1)]) for turn in turns

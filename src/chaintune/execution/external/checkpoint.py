@@ -68,14 +68,6 @@ def make_checkpoint(
 
     The tokenizer stays that of the base, so that every checkpoint of a chain is asked alike.
 
-    Args:
-        external: what makes it.
-        parent: that it follows.
-        examples: that a command is handed.
-        seed: of the chain.
-        scratch: an empty folder, removed afterwards.
-        out: of the checkpoint and the command's log.
-
     Raises:
         ConfigError: a command, and nobody said that it may run.
         ModelError: the checkpoint that is there cannot be loaded.

@@ -18,15 +18,9 @@ _MOST_LOG_BYTES = 2**24
 
 
 def run_command(external: External, *, environment: Mapping[str, str], scratch: Path, log: Path) -> dict[str, Any]:
-    """What is noted of a command that has ended well.
+    """What is noted of a command that has ended well; of a long output the end is kept in its log.
 
     It runs in a new folder that holds copies of the files that it declares, and nothing else.
-
-    Args:
-        external: with a command.
-        environment: variables beside those of this process.
-        scratch: an empty folder.
-        log: file for what it writes to its outputs; of a long one the end is kept.
 
     Raises:
         StageError: a file has changed since the study was planned, or the command cannot be started, or fails.

@@ -27,11 +27,6 @@ def contents_of(
 ) -> dict[ExternalStage, tuple[tuple[str, str], ...]]:
     """What determines each stage beside its parent, data and seed, after a look at what is there; nothing is run.
 
-    Args:
-        stages: that other programs train.
-        bases: of the study, by their names there; each stage follows each.
-        store: where a GGUF file is unpacked to.
-
     Raises:
         ConfigError: a file that a command reads is not there, or not among those that it declares.
         ModelError: a checkpoint cannot be loaded, or has another vocabulary than a base, or other weights.

@@ -10,12 +10,7 @@ from chaintune.records.examples import Text
 
 
 def write_examples(examples: Sequence[Example], folder: Path) -> Path:
-    """A folder with `train.jsonl`, a row for each example.
-
-    Args:
-        examples: as they are taught.
-        folder: made.
-    """
+    """A folder with `train.jsonl`, a row for each example."""
     folder.mkdir()
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(plain_row(example), ensure_ascii=False) + "\n" for example in examples)

@@ -39,10 +39,6 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
 
     Where one of them is out of memory, all retry with half the micro-batch.
 
-    Args:
-        job: its folder `out` gets the checkpoint and the log.
-        on_step: called with the steps of the log.
-
     Raises:
         ConfigError: there are fewer GPUs than devices.
         StageError: what a process raised, or that one was killed.
@@ -67,11 +63,6 @@ def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -
 
     Where the weights are spread over them and one is out of memory, all retry with half as much at once.
 
-    Args:
-        job: its file `out` gets the scores.
-        devices: processes.
-        on_scored: called with the number of examples done.
-
     Raises:
         ConfigError: there are fewer GPUs than devices.
         DataError, ModelError: what a process raised.
@@ -94,12 +85,7 @@ def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -
 
 
 def command(devices: int, job: Path) -> list[str]:
-    """The command that starts the processes of a job, by torch's launcher.
-
-    Args:
-        devices: number of processes.
-        job: its file.
-    """
+    """The command that starts the processes of a job, by torch's launcher."""
     options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
     return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
 

@@ -92,13 +92,7 @@ def _tune(job: Job) -> None:
 
 
 def _read(job: Job, needed_bytes: Callable[[Any], int], *, on_meta: bool = True) -> tuple[LoadedModel, bool]:
-    """The model of a job, and whether it has to be sharded: then it lies in main memory, and in one process alone.
-
-    Args:
-        job: the model is named there.
-        needed_bytes: of a model, on each device that is to hold it whole.
-        on_meta: whether pieces are enough for all processes but the first.
-    """
+    """The model of a job, and whether it has to be sharded: then it lies in main memory, and in one process alone."""
     reading = partial(
         load,
         job.weights,

@@ -46,10 +46,6 @@ def freeze(model: Any, parts: Sequence[str]) -> "list[torch.Tensor]":
     A part is a piece of a weight's name between dots, or several in a row, with `*` for anything: `embed_tokens`,
     `layers.0`, `layers.*.mlp`, `norm`.
 
-    Args:
-        model: changed in place.
-        parts: what to freeze.
-
     Raises:
         StageError: nothing has a part's name, none of it is trained, or nothing is left to train.
     """

@@ -66,11 +66,6 @@ def interpolate(model: Any, other: Any, fraction: float) -> None:
 def check_alike(mine: "dict[str, torch.Tensor]", theirs: "dict[str, torch.Tensor]", what: str) -> None:
     """Refuse weights of two checkpoints that are not of one architecture.
 
-    Args:
-        mine: name -> weight.
-        theirs: the same of the other checkpoint.
-        what: the beginning of an error sentence.
-
     Raises:
         ModelError: they are not.
     """

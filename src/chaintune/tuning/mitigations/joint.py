@@ -25,11 +25,7 @@ class JointSpec(MitigationSpec):
 
 
 def together(tasks: Sequence[Sequence[Example]]) -> list[Example]:
-    """The examples of several tasks as those of one stage; the stage shuffles them.
-
-    Args:
-        tasks: training examples of each task.
-    """
+    """The examples of several tasks as those of one stage; the stage shuffles them."""
     return [example for examples in tasks for example in examples]
 
 

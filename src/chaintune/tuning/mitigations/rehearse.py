@@ -25,10 +25,6 @@ class RehearseSpec(DoseSpec):
 def interleave(rows: Sequence[int], others: Sequence[int]) -> list[int]:
     """The rows with as many of them as there are others swapped for these, at even distances.
 
-    Args:
-        rows: indices in training order.
-        others: indices to swap in, at most as many.
-
     Example:
         >>> interleave([0, 1, 2, 3, 4, 5], [8, 9])
         [0, 8, 2, 3, 9, 5]

@@ -108,13 +108,7 @@ def _with_choice(example: Example, log_probabilities: Sequence[float]) -> Exampl
 
 
 def _with_text(example: Example, text: str, asked: str | None = None) -> Example:
-    """The example with a text as its answer; earlier answers of a conversation are read, and not taught.
-
-    Args:
-        example: as it was asked.
-        text: the answer.
-        asked: the turn of a user that was written as well.
-    """
+    """The example with a text as its answer; earlier answers of a conversation are read, and not taught."""
     prompt: Text = example.prompt
     if isinstance(prompt, str):
         return replace(example, target=Reference(text.rstrip()))

@@ -69,12 +69,7 @@ class MitigationSpec(Spec):
         return False
 
     def label(self, name: str, value: Any) -> str:
-        """One branch in a chain's name: `ewc 100`.
-
-        Args:
-            name: of the mitigation.
-            value: of what is varied; None where nothing is.
-        """
+        """One branch in a chain's name: `ewc 100`."""
         return f"{name} {as_text(value)}" if self.varied else name
 
     def options(self, value: Any) -> dict[str, Any]:

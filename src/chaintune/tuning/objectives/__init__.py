@@ -45,11 +45,7 @@ def objective_of(recipe: Recipe) -> Objective:
 def with_objective(recipe: Recipe, targets: Collection[type], *, task: str) -> Recipe:
     """The recipe of a stage with the name of its objective.
 
-    Args:
-        recipe: where it names none, it is the first that takes the targets, chaintune's own before those of other
-            packages.
-        targets: classes of the targets that the stage is taught.
-        task: named in messages.
+    Where it names none, it is the first that takes the targets, chaintune's own before those of other packages.
 
     Raises:
         ConfigError: no objective has the name, or it does not take the targets.
@@ -72,11 +68,6 @@ def protecting(recipe: Recipe, targets: Collection[type], *, task: str) -> Objec
 
     It is the stage's own where that takes them and is held against no reference, else SFT; of preferences always on the
     chosen answers, whichever of them the stage teaches.
-
-    Args:
-        recipe: of the stage, with its objective.
-        targets: classes of the examples' targets.
-        task: that must not be lost, named in messages.
 
     Raises:
         ConfigError: neither takes the targets.
