@@ -8,7 +8,7 @@ import pytest
 
 from chaintune.forgetting import compare
 from chaintune.report.cells import Table
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
 from tests import synthetic

@@ -50,8 +50,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (place / "study.yaml").write_text(yaml.safe_dump({"base": str(place / MODEL), "tasks": tasks, **STUDY}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("chaintune.report.folder.result_figures", lambda _results: [])  # they are made elsewhere
-        assert run("run", str(place / "study.yaml"), "--out", str(place / "out"), "--store", str(place / "store")) == 0
+        with pytest.MonkeyPatch.context() as undrawn:  # figures are made elsewhere
+            undrawn.setattr("chaintune.report.figures.every.result_figures", lambda _results: [])
+            study = str(place / "study.yaml")
+            assert run("run", study, "--out", str(place / "out"), "--store", str(place / "store")) == 0
         yield place
 
 
@@ -179,7 +181,8 @@ def test_the_page_works_as_it_stands(
     assert (place / "who-forgot.svg").is_file()
 
 
-def test_nothing_that_is_shared_names_this_machine(place: Path) -> None:
+def test_nothing_that_is_shared_names_this_machine(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaintune.report.figures.every.result_figures", lambda _results: [])  # they are made elsewhere
     task = ("--task", "balls", "--set", f"tasks.balls.path={place / 'balls.jsonl'}", "--store", "store")
     store_export = ("store", "export", "balls", "--run", "out", "--store", "store", "--variant", "full")
     assert run(*store_export, "--to", str(place / "handed" / "full")) == 0

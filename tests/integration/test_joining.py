@@ -15,7 +15,7 @@ import chaintune
 from chaintune import forgetting
 from chaintune.cli import main
 from chaintune.errors import ChaintuneError, DataError
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.folder import read_results, write_report
 from chaintune.results import StudyResults
 from chaintune.runs.joining import check_alike, join
@@ -61,7 +61,7 @@ def test_joined_runs_are_the_one_run_with_their_seeds(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Joined in whatever order, in two steps, the second in place and by the command."""
-    monkeypatch.setattr("chaintune.report.folder.result_figures", lambda _results: [])  # a slow test has them
+    monkeypatch.setattr("chaintune.report.figures.every.result_figures", lambda _results: [])  # a slow test has them
     whole, joined = runs / "whole", tmp_path / "joined"
     with without_statistics():
         results = chaintune.join([runs / "seed2", str(runs / "seed0")], joined)

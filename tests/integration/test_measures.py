@@ -10,7 +10,7 @@ import pytest
 from chaintune.errors import ChaintuneError
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, Scores
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.folder import read_results, write_report
 from tests.conftest import Install
 from tests.integration.conftest import Smoke

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from chaintune.records import Estimate, ResultRow
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.folder import read_results, read_rows, write_report
 from chaintune.runs.joining import join
 

@@ -16,7 +16,6 @@ from chaintune.execution.events import Result
 from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.orders import PredictedOrders
 from chaintune.report import folder as report_folder
-from chaintune.report import shown as report_shown
 from chaintune.results import StudyCheckpoint, chosen_checkpoint
 from chaintune.scoring.score_files import write_scores
 from chaintune.series import write_series
@@ -34,8 +33,7 @@ def _undrawn() -> Iterator[None]:
     figures = [run_folders.figure(name) for name in ("made", "forgetting-s", "forgetting-c")]
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
-        for module in (report_folder, report_shown):
-            patch.setattr(module, "result_figures", lambda _results: figures)
+        patch.setattr("chaintune.report.figures.every.result_figures", lambda _results: figures)
         yield
 
 

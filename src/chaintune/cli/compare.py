@@ -130,7 +130,7 @@ def _judged(policy: "Policy", comparisons: "Sequence[Comparison]", on: "PolicyOn
 
 
 def _write_page(path: Path, pairs: "Sequence[Sides]", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
-    from chaintune.report.figures import result_figures
+    from chaintune.report.figures.every import result_figures
     from chaintune.report.page import Step, render, results_page, step_name
     from chaintune.report.results import Results
 

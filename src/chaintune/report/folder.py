@@ -17,7 +17,6 @@ from chaintune.records.answers import Outcome
 from chaintune.records.checkpoint import BASE
 from chaintune.report.comparison import comparison_json, read_comparisons
 from chaintune.report.external import EXTERNAL
-from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
@@ -131,6 +130,9 @@ def write_report(
         DataError: the folder holds no results.
         StoreError: it cannot be written.
     """
+    from chaintune.report.figures.every import result_figures  # loads Altair and Vega, and most commands draw nothing
+    from chaintune.report.figures.saving import save
+
     results = results or read_results(folder)
     text = markdown(results)
     with os_errors_as_store_error(folder, "the report cannot be written"):

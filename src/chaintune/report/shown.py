@@ -12,7 +12,6 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.orders import PredictedOrders
 from chaintune.records import Audit, Comparison, Figure, Scores, Series
 from chaintune.report.cells import Table
-from chaintune.report.figures import result_figures
 from chaintune.report.folder import PAGE, read_results, tasks_of, write_report
 from chaintune.report.gate import gate_sentence
 from chaintune.report.layout import table_lines, text_lines
@@ -99,6 +98,8 @@ class Presented:
 
     def figures(self) -> Mapping[str, DrawnFigure]:
         """Name -> figure, in reading order."""
+        from chaintune.report.figures.every import result_figures  # loads Altair
+
         figures = result_figures(self.results) if self.results else []
         return {one.name: DrawnFigure(**{name: getattr(one, name) for name in _FIELDS}) for one in figures}
 
@@ -133,7 +134,7 @@ class Presented:
             if path.suffix != ".html":
                 write_report(path, tasks, results=self.results, steps=self.steps)
                 return path / PAGE
-            figures = result_figures(self.results)
+            figures = list(self.figures().values())
             text = render(results_page(self.results, figures=figures, steps=self.steps, tasks=tasks))
         with os_errors_as_store_error(path, "the report cannot be written"):
             write_bytes(path, text.encode())

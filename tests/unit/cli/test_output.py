@@ -23,7 +23,7 @@ from chaintune.cli.app import main
 from chaintune.cli.display import RunDisplay, print_tables
 from chaintune.errors import ClusterError, message, visible
 from chaintune.execution.events import Event
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.tables import Table
 from chaintune.store.folder import FolderStore
 from tests import run_folders
@@ -187,7 +187,7 @@ STATUS: dict[str, Any] = {
 @pytest.fixture
 def one_figure(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report has one figure: the others are written like it."""
-    monkeypatch.setattr("chaintune.report.folder.result_figures", lambda results: result_figures(results)[:1])
+    monkeypatch.setattr("chaintune.report.figures.every.result_figures", lambda results: result_figures(results)[:1])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from chaintune.forgetting.compare import compare
 from chaintune.records import CHOICE_METRICS, Choices, Comparison, Example, Scores, choice_measurement, scores_of
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary

@@ -18,7 +18,7 @@ from chaintune.gate.policy import Limit
 from chaintune.records import Comparison, Gate, Judgement, items_table, plain_scores
 from chaintune.report.card import forgetting_section
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.gate import gate_sentence, gate_table, junit_xml
 from chaintune.report.markdown import markdown
 from chaintune.report.model_index import model_index

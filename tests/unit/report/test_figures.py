@@ -19,9 +19,9 @@ from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.logs import compare_series
 from chaintune.records import CheckpointScores, Comparison, Figure, Limits, MitigationRef, ResultRow, Role, Scores
-from chaintune.report.figures import result_figures, save
 from chaintune.report.figures.charts import NARROW_PIXELS
-from chaintune.report.figures.saving import darkened, png, sized, svg
+from chaintune.report.figures.every import result_figures
+from chaintune.report.figures.saving import darkened, png, save, sized, svg
 from chaintune.report.figures.themes import config
 from chaintune.report.results import Results
 from tests import synthetic

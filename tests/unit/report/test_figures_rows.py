@@ -378,7 +378,7 @@ def test_learning_curves_tell_the_mean_over_seeds() -> None:
 
 
 def test_altair_is_loaded_where_something_is_drawn() -> None:
-    code = "import sys, chaintune.report.figures; sys.exit(bool({'altair', 'vl_convert', 'torch'} & set(sys.modules)))"
+    code = "import sys, chaintune.report.shown; sys.exit(bool({'altair', 'vl_convert', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from chaintune.errors import DataError, StoreError
-from chaintune.report.figures.every import every_figure
+from chaintune.report.figures.every import result_figures
 from chaintune.report.folder import read_results, read_rows, write_report
 from chaintune.report.markdown import markdown
 from chaintune.report.page.facts import facts
@@ -30,7 +30,7 @@ def test_no_name_of_a_folder_is_a_pattern(name: str, tmp_path: Path) -> None:
     assert len(results.rows) == pl.read_parquet((own / "results.parquet").read_bytes()).height
     assert {row.study for row in results.rows} == {"made"}
     assert list(run_steps(results))
-    assert every_figure(results)
+    assert result_figures(results)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -13,7 +13,7 @@ from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
 from chaintune.records import CheckpointScores, Example, ItemMetric, Measurement, MitigationRef, Scores
 from chaintune.report.cells import Table
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.results import Results
 from chaintune.report.scored import scored_rows, scored_tables
 from chaintune.report.tables import result_tables

@@ -14,7 +14,7 @@ from chaintune.errors import ConfigError
 from chaintune.records import Estimate, Figure
 from chaintune.records.checkpoint import named_variant, variant_label
 from chaintune.report.closing import closing
-from chaintune.report.figures import result_figures
+from chaintune.report.figures.every import result_figures
 from chaintune.report.folder import read_results
 from chaintune.report.labels import wrapped
 from chaintune.report.page.findings import minimum_detectable
@@ -154,7 +154,7 @@ def test_what_names_no_variant_or_several_is_told_with_the_names(part: str, name
 
 
 def test_the_command_reports_one_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaintune.report.figures.every.every_figure", lambda _: [])  # drawn elsewhere
+    monkeypatch.setattr("chaintune.report.figures.every.result_figures", lambda _: [])  # drawn elsewhere
     folder = run_folder(tmp_path, FULL, LORA, NAMED)
     done = CliRunner().invoke(app, ["report", str(folder), "--variant", "lora"])
     assert done.exit_code == 0, done.output

@@ -30,8 +30,12 @@ _MOST_OF_A_KIND = 24
 
 # Altair would hold each part of each spec against its schema, which takes most of the time; the tests do that.
 @debug_mode(False)
-def every_figure(results: Results) -> list[Figure]:
-    """See `chaintune.report.figures.result_figures`."""
+def result_figures(results: Results) -> list[Figure]:
+    """Every figure of a study or of comparisons, in reading order; what was not measured has none.
+
+    Raises:
+        DataError: a file of the run's folder is no table.
+    """
     series, results = results.series, results.leading
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps, moved = (_table(results, f"{name}.parquet") for name in ("curvature", "training", "kl"))

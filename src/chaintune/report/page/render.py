@@ -37,7 +37,7 @@ def render(page: Page, drawings: Mapping[str, str] | None = None) -> str:
 
     Args:
         page: what it is made of.
-        drawings: name of a figure -> its SVG for a light page, as `figures.save` returns them; others are drawn.
+        drawings: name of a figure -> its SVG for a light page, as `figures.saving.save` returns them; others are drawn.
     """
     import jinja2  # only a page needs it
 
