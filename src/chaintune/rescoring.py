@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from chaintune.store.store import Store
 
 _LOG = logging.getLogger(__name__)
-JudgeTexts = Callable[[Mapping[str, Measurement], Sequence[Task]], dict[str, Measurement]]
 
 
 @taking(scorer=(str, Mapping), by=NAMES, columns=Mapping, out=PATH)
@@ -68,36 +67,21 @@ def rescore(
     loaded = [load(task) if isinstance(task, str) else task for task in named]
     ref = None if scorer is None else _reference(scorer, trusted=trust_remote_code)
     names = [by] if isinstance(by, str) else list(by)
-    judge = judging(store, precision=precision, trust_remote_code=trust_remote_code)
-    scores, _ = rescored(texts, ref, tasks=loaded, columns=columns, by=names, judge=judge)
+    scores, _ = rescored(
+        texts,
+        ref,
+        tasks=loaded,
+        columns=columns,
+        by=names,
+        store=store,
+        precision=precision,
+        trust_remote_code=trust_remote_code,
+    )
     if out is not None:
         from chaintune.scoring.score_files import write_scores
 
         write_scores({one.task: one for one in scores}, Path(out))
     return scores
-
-
-def judging(
-    store: "Store | Path | str | None",
-    watch: "Watcher | None" = None,
-    *,
-    precision: str = "auto",
-    trust_remote_code: bool = False,
-    serving: Serving = AS_USUAL,
-    allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
-) -> JudgeTexts:
-    """What has texts judged by scorers that ask a model; torch is loaded, and the store opened, when it is called."""
-
-    def judge(texts: Mapping[str, Measurement], tasks: Sequence[Task]) -> dict[str, Measurement]:
-        from chaintune.runs.rescoring import judge_texts
-        from chaintune.runs.session import RunOptions
-        from chaintune.store.address import open_store
-
-        how: dict[str, Any] = {"precision": precision, "trust_remote_code": trust_remote_code}
-        options = RunOptions(watch=watch, serving=serving, allow=allow)
-        return judge_texts(texts, tasks, open_store(store), options, **how)
-
-    return judge
 
 
 def rescored(
@@ -107,9 +91,14 @@ def rescored(
     tasks: Sequence[Task] = (),
     columns: Mapping[str, str] | None = None,
     by: Sequence[str] = (),
-    judge: JudgeTexts,
+    store: "Store | Path | str | None",
+    watch: "Watcher | None" = None,
+    precision: str = "auto",
+    trust_remote_code: bool = False,
+    serving: Serving = AS_USUAL,
+    allow: "Callable[[Sequence[ServerWork]], None] | None" = None,
 ) -> tuple[list[Scores], list[str]]:
-    """The scores of texts, and the files that hold none.
+    """The scores of texts, and the files that hold none; where tasks are named, texts of others are left out.
 
     Raises:
         ConfigError: an option, a scorer or a setting is invalid; no task is one of the texts'.
@@ -133,7 +122,14 @@ def rescored(
     _caution_prompts(chosen, judged)
     texts = {one.task: one.measurement() for one in chosen}
     if asking := [task for task in judged.values() if configured(task.scorers[0])[0].model is not None]:
-        texts |= judge({task.name: texts[task.name] for task in asking}, asking)
+        from chaintune.runs.rescoring import judge_texts  # loads torch, which scorers of words do not need
+        from chaintune.runs.session import RunOptions
+        from chaintune.store.address import open_store
+
+        own = {task.name: texts[task.name] for task in asking}
+        options = RunOptions(watch=watch, serving=serving, allow=allow)
+        how: dict[str, Any] = {"precision": precision, "trust_remote_code": trust_remote_code}
+        texts |= judge_texts(own, asking, open_store(store), options, **how)
     return [_scored(one, judged[one.task], texts[one.task]) for one in chosen], without
 
 

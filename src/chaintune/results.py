@@ -1,6 +1,6 @@
 """Results of a finished run as values: its rows, its checkpoints with their models and scores, and what follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,26 +146,6 @@ class StudyCheckpoint:
         return tuple(name for key, name in indexed_scores(self.folder) if key == self.key)
 
 
-def study_checkpoints(
-    rows: Iterable[ResultRow], folder: Path, address: Store | Path | str | None = None
-) -> list[StudyCheckpoint]:
-    """The checkpoints that results speak about, each once.
-
-    Args:
-        rows: of a study.
-        folder: of its run.
-        address: of the store that holds the weights.
-    """
-    found: dict[tuple[str, ...], StudyCheckpoint] = {}
-    for row in rows:
-        if row.metric != "accuracy" or not row.checkpoint_keys or (row.seed == ALL_SEEDS and row.chain != BASE):
-            continue
-        varied = ("", "") if row.chain == BASE else (row.variant, row.seed)
-        place = (row.base, row.chain, *varied)
-        found.setdefault(place, StudyCheckpoint(*place, row.checkpoint_keys[0], folder, address))
-    return list(found.values())
-
-
 def chosen_checkpoint(
     known: Sequence[StudyCheckpoint],
     chain: str,
@@ -174,14 +154,7 @@ def chosen_checkpoint(
     variant: str | None = None,
     seed: int | str | None = None,
 ) -> StudyCheckpoint:
-    """The one checkpoint that is meant.
-
-    Args:
-        known: of a run.
-        chain: its label, `bbq>csqa`.
-        base: name of the base, or a part of it that no other has; None where there is one.
-        variant: the variant, or such a part of it.
-        seed: of several.
+    """The one checkpoint that is meant, as `StudyResults.checkpoint` has it.
 
     Raises:
         ConfigError: there is none, or several with different weights.
@@ -250,8 +223,15 @@ class StudyResults(Shown):
         return [row.to_dict() for row in self.rows]
 
     def checkpoints(self) -> list[StudyCheckpoint]:
-        """Every checkpoint that was measured, the base among them."""
-        return study_checkpoints(self.rows, self.folder, self.store)
+        """Every checkpoint that was measured, each once, the base among them."""
+        found: dict[tuple[str, ...], StudyCheckpoint] = {}
+        for row in self.rows:
+            if row.metric != "accuracy" or not row.checkpoint_keys or (row.seed == ALL_SEEDS and row.chain != BASE):
+                continue
+            varied = ("", "") if row.chain == BASE else (row.variant, row.seed)
+            place = (row.base, row.chain, *varied)
+            found.setdefault(place, StudyCheckpoint(*place, row.checkpoint_keys[0], self.folder, self.store))
+        return list(found.values())
 
     def checkpoint(
         self, chain: str, *, base: str | None = None, variant: str | None = None, seed: int | None = None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -98,7 +98,7 @@ def rescore(
     """
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.scored import scored_json, scored_rows, scored_tables
-    from chaintune.rescoring import judging, rescored
+    from chaintune.rescoring import rescored
     from chaintune.scoring.score_files import write_scores
 
     refuse_other_formats(out)
@@ -106,10 +106,18 @@ def rescore(
     own = [text for text in settings or () if not text.startswith(_TASK_KEYS)]
     ref = _reference(scorer, own, trusted=trust_remote_code)
     tasks = _tasks(task or (), suite, of_tasks, trust_remote_code)
-    how: dict[str, Any] = {"serving": server_flags.serving, "allow": server_flags.allowance}
-    judge = judging(store, RunDisplay, trust_remote_code=trust_remote_code, **how)
-    named = column_names(columns or ())
-    scores, without = rescored(texts, ref, tasks=tasks, columns=named, by=by or (), judge=judge)
+    scores, without = rescored(
+        texts,
+        ref,
+        tasks=tasks,
+        columns=column_names(columns or ()),
+        by=by or (),
+        store=store,
+        watch=RunDisplay,
+        trust_remote_code=trust_remote_code,
+        serving=server_flags.serving,
+        allow=server_flags.allowance,
+    )
     for file in without:
         echo(f"{file}: holds no texts and is left out", err=True)
     by_task = {one.task: one for one in scores}
