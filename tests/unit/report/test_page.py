@@ -31,7 +31,7 @@ from chaintune.report.folder import read_results, read_rows
 from chaintune.report.page import Page, Step, render, results_page
 from chaintune.report.page.flips import MOST_FLIPS, examples_data
 from chaintune.report.page.items import as_script, shares_of, weight
-from chaintune.report.page.pictures import picture
+from chaintune.report.page.render import picture
 from chaintune.report.page.steps import run_steps
 from chaintune.report.results import Results
 from tests import run_folders, synthetic
