@@ -204,11 +204,27 @@ def report_comparisons(
     Raises:
         ConfigError, StoreError: a file cannot be written.
     """
+    from chaintune.report.results import Results
+
     if gate and output.junit:
         from chaintune.report.gate import junit_xml
 
         write_text(output.junit, junit_xml(gate))
-    _show(comparisons, gate, output, "" if folder is None else f"{folder}/report.html")
+    if output.form == "json":
+        from chaintune.report.comparison import comparison_json
+
+        echo(comparison_json(comparisons, gate.to_dict() if gate else None))
+    elif output.form == "md":
+        from chaintune.report.markdown import markdown
+
+        echo(markdown(Results.of(comparisons, gate)), nl=False)
+    else:
+        from chaintune.cli.display import print_results
+
+        where = "" if folder is None else f"{folder}/report.html"
+        print_results(Results.of(comparisons, gate), output.tables, where)
+        if where:
+            echo(f"\nthe whole report is {where}")
     return EXIT_CODES[gate.answer] if gate else 0
 
 
@@ -235,22 +251,3 @@ def write_text(path: Path, text: str) -> None:
         raise ConfigError(f"{path}: cannot be written, as there is no folder {path.parent}")
     with os_errors_as_store_error(path, "cannot be written"):
         write_bytes(path, text.encode())
-
-
-def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags, where: str) -> None:
-    from chaintune.report.markdown import markdown
-    from chaintune.report.results import Results
-
-    results = Results.of(comparisons, gate)
-    if output.form == "json":
-        from chaintune.report.comparison import comparison_json
-
-        echo(comparison_json(comparisons, gate.to_dict() if gate else None))
-    elif output.form == "md":
-        echo(markdown(results), nl=False)
-    else:
-        from chaintune.cli.display import print_results
-
-        print_results(results, output.tables, where)
-        if where:
-            echo(f"\nthe whole report is {where}")

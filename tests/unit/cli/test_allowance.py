@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from chaintune.cli.allowance import Allowance
-from chaintune.cli.options import ServerFlags
+from chaintune.cli.options import Allowance, ServerFlags
 from chaintune.errors import ConfigError
 from chaintune.execution.server_requests import ServerWork, check_requests
 from chaintune.scoring.backends import Serving
