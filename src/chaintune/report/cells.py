@@ -198,6 +198,12 @@ def joint_name(row: ResultRow) -> str:
     return " = ".join(names) if names[0] == row.group else ""
 
 
+def keys_of_sides(row: ResultRow) -> list[RowKey]:
+    """Keys of the scores of the checkpoint that a row is compared with, and of its own; the base has no variant."""
+    before = "" if row.reference == BASE else row.variant
+    return [row.key._replace(chain=row.reference, variant=before, reference=""), row.key._replace(reference="")]
+
+
 def gain_key(row: ResultRow) -> RowKey:
     """Key of the gain of a row's task at the checkpoint that the row is compared with."""
     return row.key._replace(chain=row.reference, reference=BASE)

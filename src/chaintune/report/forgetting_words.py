@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaintune.errors import number_of
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import ResultRow
 from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import changes_in
 from chaintune.report.answers import remarks
-from chaintune.report.cells import checkpoint_name, gain_key, joint_name, p_text
+from chaintune.report.cells import checkpoint_name, gain_key, joint_name, keys_of_sides, p_text
 from chaintune.report.group_words import ALIKE, PROSPECTS, best_differences, group_differences
 from chaintune.report.outcomes import refusal_sentences
 from chaintune.report.second_lines import margins_sentence
@@ -114,7 +114,8 @@ def verdict_sentence(row: ResultRow, *, level: float, since: bool = False) -> st
         "kept": f"{where} kept {task}",
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
     size = changes_in(row.unit).text(-estimate if row.verdict == "gained" else estimate, level=level)
-    return (did if row.chain else _capital(did)) + f": {size}, {_examples(estimate)} in {_clusters(estimate)}."
+    examples, clusters = number_of(estimate.n, "example"), number_of(estimate.n_clusters, "cluster")
+    return (did if row.chain else _capital(did)) + f": {size}, {examples} in {clusters}."
 
 
 def _missing(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
@@ -164,12 +165,9 @@ def _outlying(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[s
 
 def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
     """Sentences on how the two checkpoints of a forgetting answered, but for what its reason says already."""
-    keys = [row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain)]
-    if row.reference == BASE:  # which no variant tells apart
-        keys[0] = keys[0]._replace(variant="")
     answers = {one.key: one.answers for one in rows if one.metric == "accuracy" and one.is_whole}
     texts = []
-    for key in keys:
+    for key in keys_of_sides(row):
         notes = remarks(key.chain or "after", answers[key]) if key in answers else []
         before = "it" if key.chain == row.reference else key.chain or "after"
         texts += [text for text in notes if not _is_told(text, before, row.verdict_reason)]
@@ -219,14 +217,6 @@ def _limit(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
 def _value(rows: Sequence[ResultRow], row: ResultRow, metric: str) -> float:
     """The value of another row about the same whole task; NaN without one."""
     return next((one.estimate.value for one in _like(rows, row, metric, "")), math.nan)
-
-
-def _examples(estimate: Estimate) -> str:
-    return number_of(estimate.n, "example")
-
-
-def _clusters(estimate: Estimate) -> str:
-    return number_of(estimate.n_clusters, "cluster")
 
 
 def _capital(text: str) -> str:

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from chaintune.records import Answers, Comparison, Estimate, ResultRow
 from chaintune.records.answers import DOUBTFUL_SHARE, MISSING, REFUSED
-from chaintune.records.checkpoint import BASE
 from chaintune.records.examples import COMPLY, LABEL, REFUSE
 from chaintune.records.scales import PERCENT, changes_in
-from chaintune.report.cells import Table, checkpoint_columns
+from chaintune.report.cells import Table, checkpoint_columns, keys_of_sides
 from chaintune.report.labels import one_line
 
 _MOST_NAMED = 5
@@ -90,11 +89,8 @@ def _of_group(row: ResultRow, rows: Sequence[ResultRow], at: tuple[str, str]) ->
 
 def _sides(row: ResultRow, rows: Sequence[ResultRow], at: tuple[str, str]) -> list[tuple[str, Answers]]:
     """Names of the two checkpoints of a forgetting, and what a group answered under each."""
-    keys = [row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain)]
-    if row.reference == BASE:  # which no variant tells apart
-        keys[0] = keys[0]._replace(variant="")
     known = {one.key: one.answers for one in rows if one.metric == "accuracy" and (one.dimension, one.group) == at}
-    return [(key.chain or "after", known.get(key, Answers())) for key in keys]
+    return [(key.chain or "after", known.get(key, Answers())) for key in keys_of_sides(row)]
 
 
 def _changes(row: ResultRow, rows: Sequence[ResultRow], level: float) -> Iterator[str]:

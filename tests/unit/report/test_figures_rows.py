@@ -26,7 +26,7 @@ from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_f
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
-from chaintune.report.figures.sharpness import sharpness_figures
+from chaintune.report.figures.sharpness import SHARPNESS, predictor_figures
 from chaintune.report.labels import in_lines, listed, one_line, shortened, slug, unique
 from chaintune.report.results import Results
 
@@ -346,21 +346,21 @@ def correlation(found: Estimate) -> list[ResultRow]:
     ],
 )
 def test_curvature_says_what_its_interval_allows(found: Estimate, said: str) -> None:
-    (figure,) = sharpness_figures(pairs((1, 0.1), (2, 0.2)), correlation(found))
+    (figure,) = predictor_figures(pairs((1, 0.1), (2, 0.2)), correlation(found), SHARPNESS)
     assert figure.caption.startswith(said)
 
 
 def test_curvature_leaves_out_and_counts_what_is_undefined() -> None:
-    (figure,) = sharpness_figures(pairs((1, 0.1), (None, 0.2), (3, None)), [])
+    (figure,) = predictor_figures(pairs((1, 0.1), (None, 0.2), (3, None)), [], SHARPNESS)
     assert "2 of 3 pairs are undefined and in the table only." in figure.caption
     assert len(data(figure.spec, "x")) == 1
     assert figure.table.height == 3
-    assert list(sharpness_figures(pairs((None, 0.1)), [])) == []
+    assert list(predictor_figures(pairs((None, 0.1)), [], SHARPNESS)) == []
 
 
 @pytest.mark.parametrize(("radii", "scale"), [((1, 2), "linear"), ((1, 50), "log"), ((-1, 50), "linear")])
 def test_curvature_has_a_log_axis_where_the_radii_need_it(radii: Sequence[float], scale: str) -> None:
-    (figure,) = sharpness_figures(pairs(*((radius, 0.1) for radius in radii)), [])
+    (figure,) = predictor_figures(pairs(*((radius, 0.1) for radius in radii)), [], SHARPNESS)
     assert figure.spec["layer"][1]["encoding"]["x"]["scale"]["type"] == scale
 
 
@@ -391,7 +391,7 @@ def test_numbers_are_as_long_as_they_need_be() -> None:
 def test_curvature_has_a_figure_for_each_unit() -> None:
     both = pl.concat([pairs((1, 0.1), (2, 0.2)), pairs((1, 4.0), (3, 6.5)).with_columns(task=pl.lit("t"))])
     about = replace(correlation(Estimate(0.5))[0], metric="forgetting", task="t", unit="characters")
-    shares, lengths = sharpness_figures(both, [about])
+    shares, lengths = predictor_figures(both, [about], SHARPNESS)
     assert "forgetting (points)" in shares.table.columns
     assert lengths.name == "curvature-and-forgetting-in-characters"
     assert lengths.table["forgetting (characters)"].to_list() == [4.0, 6.5]

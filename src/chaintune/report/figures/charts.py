@@ -1,7 +1,7 @@
 """What every chart shares: data inside, numbers no longer than needed, and a spec without colours."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import altair as alt
@@ -100,6 +100,12 @@ def first_few(texts: Sequence[str], most: int) -> str:
     """Parts of an alternative text: the first ones, and how many more the table has."""
     left = len(texts) - most
     return "; ".join(texts[:most]) + (f"; {left} more in the table." if left > 0 else ".")
+
+
+def in_table_only(every: Sized, most: int, what: str) -> list[str]:
+    """The sentence on what is beyond the most that is drawn; none where nothing is."""
+    left = len(every) - most
+    return [f"{left} more {what} in the table."] if left > 0 else []
 
 
 def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:

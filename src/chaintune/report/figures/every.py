@@ -20,7 +20,7 @@ from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.series import series_figures
-from chaintune.report.figures.sharpness import divergence_figures, sharpness_figures
+from chaintune.report.figures.sharpness import DIVERGENCE, SHARPNESS, predictor_figures
 from chaintune.report.figures.variants import variant_figures
 from chaintune.report.labels import unique
 from chaintune.report.results import Results
@@ -51,8 +51,8 @@ def result_figures(results: Results) -> list[Figure]:
             *_few(margins_figures(results)),
             *_few(variant_figures(results) if study else []),
             *_few(mitigation_figures(results)),
-            *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
-            *(_few(divergence_figures(moved, results.shown)) if moved is not None else []),
+            *(_few(predictor_figures(pairs, results.shown, SHARPNESS)) if pairs is not None else []),
+            *(_few(predictor_figures(moved, results.shown, DIVERGENCE)) if moved is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
             *_few(_powers(groups)),
         ]

@@ -8,7 +8,16 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import DASHES, axis, finished, first_few, kind_labels, layered, looks_by
+from chaintune.report.figures.charts import (
+    DASHES,
+    axis,
+    finished,
+    first_few,
+    in_table_only,
+    kind_labels,
+    layered,
+    looks_by,
+)
 from chaintune.report.labels import one_line, slug
 
 _HEIGHT = 260
@@ -34,8 +43,7 @@ def _figure(steps: pl.DataFrame, tag: str) -> Figure:
     shown = steps.filter(pl.col("chain").is_in(chains[:_MOST_STAGES]))
     title = "Training loss along each stage" + (f", {one_line(tag)}" if tag else "")
     texts = [_course(steps.filter(pl.col("chain") == chain)) for chain in chains]
-    left = len(chains) - _MOST_STAGES
-    folded = [f"{left} more stages are in the table."] if left > 0 else []
+    folded = in_table_only(chains, _MOST_STAGES, "stages are")
     return Figure(
         name=slug("training-loss", tag),
         section="training",

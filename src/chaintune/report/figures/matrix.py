@@ -9,7 +9,16 @@ from chaintune.records import Figure, ResultRow
 from chaintune.records.amounts import is_share
 from chaintune.records.scales import levels_in
 from chaintune.report.cells import checkpoint, score_name
-from chaintune.report.figures.charts import LINES, finished, first_few, hints, layered, score_table, scores_by_setting
+from chaintune.report.figures.charts import (
+    LINES,
+    finished,
+    first_few,
+    hints,
+    in_table_only,
+    layered,
+    score_table,
+    scores_by_setting,
+)
 from chaintune.report.figures.forest import below_pixels, centred, names_axis
 from chaintune.report.labels import in_lines, one_line, slug, wrapped
 
@@ -32,8 +41,7 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
     what = f"{name} of every checkpoint on every task"
     title = ", ".join(filter(None, (what, tag)))
     best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
-    left = len(checkpoints) - _MOST_ROWS
-    folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
+    folded = in_table_only(checkpoints, _MOST_ROWS, "checkpoints are")
     texts = [f"{_name(row)} on {one_line(row.task)}: {_cell(row)}" for row in shown]
     return Figure(
         name=slug("checkpoints-by-tasks", tag),

@@ -10,7 +10,7 @@ from chaintune.forgetting.recommend import recommend
 from chaintune.records import Estimate, Figure, Limits, Recommendation, ResultRow
 from chaintune.records.amounts import margin_in
 from chaintune.records.scales import PERCENT, changes_in
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, in_table_only, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import one_line, slug
@@ -102,9 +102,8 @@ def _mitigation_results(rows: Sequence[ResultRow], limits: Limits, level: float)
 
 def _sentences(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow], level: float) -> tuple[str, ...]:
     """A sentence on each recovery; one for all where they are undefined for one reason."""
-    if len({row.estimate.reason for row in recoveries if math.isnan(row.estimate.value)} | {""}) == 2 and all(
-        math.isnan(row.estimate.value) for row in recoveries
-    ):
+    reasons = {row.estimate.reason if math.isnan(row.estimate.value) else "" for row in recoveries}
+    if len(reasons) == 1 and "" not in reasons:
         return (recoveries_text(recoveries, rows, level=level),)
     return tuple(recovery_text(row, rows, level=level) for row in recoveries[:_MOST_READ])
 
@@ -145,11 +144,12 @@ def _recoveries(results: MitigationResults) -> Figure:
     )
     title = f"{_name(measure)} of {results.where}"
     texts = "; ".join(f"{one_line(one.name)}: {measure.text(one)}" for one in shown)
+    left = in_table_only(results.points, _MOST_ROWS, "are")
     return Figure(
         name=slug(measure.name, results.task, "after", results.after, results.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*_first(results), *_frame(beyond(lines, forest)), *_folded(results)]),
+        caption=" ".join([*_first(results), *_frame(beyond(lines, forest)), *left]),
         alt=f"{', '.join(filter(None, (title, aim)))}. {texts}.",
         spec=finished(forest.draw(lines), title),
         table=_table(results),
@@ -259,11 +259,6 @@ def _outside(results: MitigationResults) -> int:
 def _frame(outside: int) -> list[str]:
     reach = "interval reaches" if outside == 1 else "intervals reach"
     return [f"{outside} {reach} beyond the frame; the table has the ends."] if outside else []
-
-
-def _folded(results: MitigationResults) -> list[str]:
-    left = len(results.points) - _MOST_ROWS
-    return [f"{left} more are in the table."] if left > 0 else []
 
 
 def _short(point: Point, measure: Measure) -> str:

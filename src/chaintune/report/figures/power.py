@@ -17,6 +17,7 @@ from chaintune.report.figures.charts import (
     finished,
     framed,
     hints,
+    in_table_only,
     inside,
     layered,
     numbers,
@@ -38,7 +39,8 @@ def power_figure(results: GroupResults) -> Figure | None:
         return None
     shown = _sorted(kept_in_view(results.members, MOST_ROWS, results.level))
     title = f"What could have been detected: {results.where}"
-    caption = " ".join([_summary(results), *results.biased_only, *_left(results)])
+    left = in_table_only(results.members, MOST_ROWS, "groups are")
+    caption = " ".join([_summary(results), *results.biased_only, *left])
     return Figure(
         name=results.name("detectable"),
         section="power",
@@ -127,11 +129,6 @@ def _middle_and_least(values: Sequence[float], scale: Scale) -> list[str]:
     known = [value for value in values if not math.isnan(value)]
     sizes = [scale.size(median(known), decimals=0), scale.size(min(known), decimals=0)] if known else []
     return sizes[: len(known)]
-
-
-def _left(results: GroupResults) -> list[str]:
-    left = len(results.members) - MOST_ROWS
-    return [f"{left} more groups are in the table."] if left > 0 else []
 
 
 def _table(members: Sequence[GroupResult], results: GroupResults) -> pl.DataFrame:

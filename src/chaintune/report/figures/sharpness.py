@@ -35,8 +35,8 @@ Pair = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Predictor:
-    """What stands on the horizontal axis.
+class Predictor:
+    """What of each pair of checkpoints stands on the horizontal axis.
 
     Attributes:
         column: of the pairs.
@@ -60,7 +60,7 @@ class _Predictor:
     unrelated: str
 
 
-_SHARPNESS = _Predictor(
+SHARPNESS = Predictor(
     "radius",
     "curvature_forgetting_correlation",
     "curvature-and-forgetting",
@@ -71,7 +71,7 @@ _SHARPNESS = _Predictor(
     "Sharper checkpoints were followed by {more} forgetting",
     "curvature",
 )
-_DIVERGENCE = _Predictor(
+DIVERGENCE = Predictor(
     FORWARD,
     CORRELATION,
     "kl-and-forgetting",
@@ -84,17 +84,8 @@ _DIVERGENCE = _Predictor(
 )
 
 
-def sharpness_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """Each pair of `curvature.parquet` as a point, one figure for each unit; none where no pair has both values."""
-    return _figures(pairs, rows, _SHARPNESS)
-
-
-def divergence_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """Each stage and task that lost in it as a point; as `sharpness_figures`, of `kl.parquet`."""
-    return _figures(pairs, rows, _DIVERGENCE)
-
-
-def _figures(pairs: pl.DataFrame, rows: Sequence[ResultRow], by: _Predictor) -> Iterator[Figure]:
+def predictor_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow], by: Predictor) -> Iterator[Figure]:
+    """Each pair of `curvature.parquet`, or of `kl.parquet`, as a point; one for each unit that has both values."""
     lost = {row.task: row.unit for row in rows if row.metric == "forgetting"}
     units = {task: lost.get(task, "") for task in pairs["task"].unique(maintain_order=True)}
     correlations = [row for row in rows if row.metric == by.correlation]
@@ -111,7 +102,7 @@ def _is_known(pair: Pair) -> bool:
     return math.isfinite(pair["x"]) and math.isfinite(pair["forgetting"])
 
 
-def _figure(every: Sequence[Pair], correlations: Sequence[str], scale: Scale, tag: str, by: _Predictor) -> Figure:
+def _figure(every: Sequence[Pair], correlations: Sequence[str], scale: Scale, tag: str, by: Predictor) -> Figure:
     known = list(filter(_is_known, every))
     title = ", ".join(filter(None, (f"{by.title} and what was then forgotten", tag)))
     left = len(every) - len(known)
@@ -128,7 +119,7 @@ def _figure(every: Sequence[Pair], correlations: Sequence[str], scale: Scale, ta
     )
 
 
-def _pair(pair: Pair, scale: Scale, by: _Predictor) -> Pair:
+def _pair(pair: Pair, scale: Scale, by: Predictor) -> Pair:
     """Numbers as floats, forgetting on its scale, and what to read on pointing at it."""
     floats = {
         name: math.nan if pair[name] is None else float(pair[name])
@@ -140,7 +131,7 @@ def _pair(pair: Pair, scale: Scale, by: _Predictor) -> Pair:
     return pair | scaled | {"x": floats[by.column], "name": one_line(name), "is": f"forgetting {change}"}
 
 
-def _draw(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> alt.LayerChart:
+def _draw(pairs: Sequence[Pair], scale: Scale, by: Predictor) -> alt.LayerChart:
     owner = "variant" if len({pair["variant"] for pair in pairs}) > 1 else "task"
     kinds = list(dict.fromkeys(pair[owner] for pair in pairs))
     labels = kind_labels(kinds)
@@ -160,7 +151,7 @@ def _draw(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> alt.LayerChart
     return layered([zero, span, point], rows, _HEIGHT)
 
 
-def _x(values: Sequence[float], by: _Predictor) -> alt.X:
+def _x(values: Sequence[float], by: Predictor) -> alt.X:
     low, high = min(values), max(values)
     wide = low > 0 and high / low >= _LOG_FROM
     ends = [low / 1.2, high * 1.2] if wide else [low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1)]
@@ -168,7 +159,7 @@ def _x(values: Sequence[float], by: _Predictor) -> alt.X:
     return alt.X("x:Q", scale=scale, axis=axis(by.axis, format="~g", grid=False))
 
 
-def _correlation(row: ResultRow, by: _Predictor) -> str:
+def _correlation(row: ResultRow, by: Predictor) -> str:
     """The sentence that a rank correlation supports."""
     estimate, of = row.estimate, f" of {one_line(row.task)}" if row.task else ""
     if math.isnan(estimate.value):
@@ -181,7 +172,7 @@ def _correlation(row: ResultRow, by: _Predictor) -> str:
     return f"No relation between {by.unrelated} and forgetting{of} is shown: {number}."
 
 
-def _table(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> pl.DataFrame:
+def _table(pairs: Sequence[Pair], scale: Scale, by: Predictor) -> pl.DataFrame:
     named = ["base", "chain", *(["variant"] if any(pair["variant"] for pair in pairs) else []), "seed", "task"]
     columns = {name: [str(pair[name]) for pair in pairs] for name in named}
     return pl.DataFrame(

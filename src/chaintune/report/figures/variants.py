@@ -19,6 +19,7 @@ from chaintune.report.figures.charts import (
     first_few,
     framed,
     hints,
+    in_table_only,
     inside,
     kind_labels,
     layered,
@@ -67,8 +68,7 @@ def _differences(rows: Sequence[ResultRow], results: Results, tag: str) -> Figur
     sentences = list(against_first_sentences(results.shown, level))[:_SENTENCES]
     read = [f"{one_line(line.full_name)}: {one_line(scale.text(line.estimate))}" for line in lines]
     groups = ["Rows of a group are of its biased forgetting."] if any(row.dimension for row in rows) else []
-    left = len(lines) - _MOST_ROWS
-    more = [f"{left} more rows are in the table."] if left > 0 else []
+    more = in_table_only(lines, _MOST_ROWS, "rows are")
     forest = Forest(f"{scale.unit} more than the first variant", scale, DIFFERENCES, "n · clusters")
     return Figure(
         name=slug("variants-against-the-first", tag),
