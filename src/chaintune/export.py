@@ -52,7 +52,8 @@ def export(
     adapter = (weights / ADAPTER_CONFIG).is_file()
     base = _base_name(checkpoint, folder) if adapter else ""
     alone = bool(base) and not whole
-    card = _card(results, checkpoint, folder.resolve().name, base if alone else "", adapter=alone)
+    read, named = read_results(results.folder, results.rows), base if alone else ""
+    card = checkpoint_card(read, checkpoint, name=folder.resolve().name, base=named, adapter=alone)
     with (
         os_errors_as_store_error(folder.parent, f"the checkpoint {folder.name} cannot be written"),
         atomic.replacing_files(folder) as new,
@@ -114,9 +115,3 @@ def _name_base(config: Path, base: str) -> None:
     hub_id, _, revision = (base, "", "") if base.startswith(".") else base.partition("@")
     named: dict[str, Any] = {"base_model_name_or_path": hub_id} | ({"revision": revision} if revision else {})
     config.write_text(json.dumps(content | named, indent=2, sort_keys=True), encoding="utf-8")
-
-
-def _card(results: StudyResults, checkpoint: StudyCheckpoint, name: str, base: str, *, adapter: bool) -> str:
-    read = read_results(results.folder, results.rows)
-    about = (checkpoint.base, checkpoint.chain, checkpoint.variant, checkpoint.seed)
-    return checkpoint_card(read, about, name=name, base=base, adapter=adapter)

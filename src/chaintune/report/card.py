@@ -21,6 +21,7 @@ from chaintune.report.readme import merged
 from chaintune.report.results import Results
 from chaintune.report.tables import group_tables, result_tables
 from chaintune.report.words import definition, summary
+from chaintune.results import StudyCheckpoint
 
 FORGETTING = "forgetting"
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
@@ -111,20 +112,20 @@ def model_card(
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
 
 
-def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name: str, base: str, adapter: bool) -> str:
+def checkpoint_card(results: Results, checkpoint: StudyCheckpoint, *, name: str, base: str, adapter: bool) -> str:
     """The README of a checkpoint of a study that is handed on.
 
     Args:
         results: of the study.
-        about: base, chain, variant and seed of the checkpoint.
+        checkpoint: of it.
         name: of the folder.
         base: what an adapter calls its base, a Hub id or a path seen from the folder; empty of a whole model.
         adapter: whether it is an adapter alone.
     """
-    of, chain, variant, seed = about
+    chain, variant, seed = checkpoint.chain, checkpoint.variant, checkpoint.seed
     # The base was measured once for all seeds.
     seeds = [row for row in results.rows if row.seed == seed or row.chain == BASE]
-    alike = [row for row in seeds if row.base == of and row.variant in (variant, "")]
+    alike = [row for row in seeds if row.base == checkpoint.base and row.variant in (variant, "")]
     own = [row for row in alike if row.chain == chain]
     front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "tags": ["chaintune"]}
     # The Hub knows no folders.
@@ -134,8 +135,8 @@ def checkpoint_card(results: Results, about: tuple[str, str, str, str], *, name:
     steps = ", then ".join(own[0].steps) if own and own[0].steps else chain
     beside = "".join(f", {part}" for part in (variant, f"seed {seed}" if seed else "") if part)
     text = (
-        f"{what}{where if adapter and base.startswith('.') else ''}: {escape(of)} tuned on {escape(steps)}"
-        f"{escape(beside)}, by chaintune."
+        f"{what}{where if adapter and base.startswith('.') else ''}: {escape(checkpoint.base)} tuned on "
+        f"{escape(steps)}{escape(beside)}, by chaintune."
     )
     head = f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n# {escape(name)}\n\n{text}\n"
     section = forgetting_section(replace(results, rows=alike), chain=chain)

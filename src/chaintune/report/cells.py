@@ -108,7 +108,18 @@ def score_name(rows: Sequence[ResultRow]) -> str:
     return names.pop() if len(names) == 1 else "score"
 
 
+# Rows by key, metric, dimension and group.
 Beside = Mapping[tuple[RowKey, str, str, str], ResultRow]
+
+
+def rows_beside(rows: Iterable[ResultRow]) -> Beside:
+    """The rows of a study or comparison, to be looked up."""
+    return {(row.key, row.metric, row.dimension, row.group): row for row in rows}
+
+
+def largest_first(estimate: Estimate, name: str) -> tuple[bool, float, str]:
+    """The rank of an estimate among others: the largest first, equal ones by name, those without an interval last."""
+    return (math.isnan(estimate.low), 0.0 if math.isnan(estimate.value) else -estimate.value, name)
 
 
 def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[ResultRow]:
@@ -125,7 +136,7 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
         whole, bias = (beside.get((row.key, *place)) for place in (("forgetting", "", ""), ("biased_forgetting", *at)))
         if math.isnan(own.value) and whole and bias:
             own = replace(bias.estimate, value=whole.estimate.value + bias.estimate.value)
-        return (math.isnan(own.low), 0.0 if math.isnan(own.value) else -own.value, row.group)
+        return largest_first(own, row.group)
 
     return sorted(members, key=rank)
 

@@ -22,6 +22,7 @@ from chaintune.report.cells import (
     most_forgotten_first,
     p_text,
     percent,
+    rows_beside,
     score,
     statistic,
 )
@@ -57,7 +58,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     prices = list(dict.fromkeys(row.task for row in every_price))
     lines = []
     for row in recoveries:
-        beside = {(one.metric, one.task): one for one in rows if _beside(one, row) and one.is_whole}
+        beside = {(one.metric, one.task): one for one in rows if of_same_checkpoint(one, row) and one.is_whole}
         paid = [beside.get(("price", task)) for task in prices]
         level = statistic(rows, row, "accuracy", reference="")
         lines.append(
@@ -180,7 +181,7 @@ def _spread(row: ResultRow, rows: Sequence[ResultRow]) -> str:
 def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     """Forgetting of every group without and with the mitigations of one chain, side by side."""
     places = dict.fromkeys((row.base, row.variant, row.reference, row.task) for row in _recoveries(rows))
-    tables, beside = [], {(row.key, row.metric, row.dimension, row.group): row for row in rows}
+    tables, beside = [], rows_beside(rows)
     for base, variant, after, task in places:
         lost = [
             row
@@ -229,6 +230,6 @@ def _count(row: ResultRow | None) -> str:
     return f"{row.estimate.value:+,.0f}"
 
 
-def _beside(row: ResultRow, like: ResultRow) -> bool:
-    """True for two rows of the same mitigated checkpoint, of whichever task."""
+def of_same_checkpoint(row: ResultRow, like: ResultRow) -> bool:
+    """Whether two rows are of the same mitigated checkpoint, of whichever task."""
     return row.mitigation == like.mitigation and row.key._replace(task=like.task) == like.key

@@ -1,7 +1,7 @@
 """Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
@@ -22,6 +22,7 @@ from chaintune.report.answers import (
     without_loss,
 )
 from chaintune.report.cells import (
+    Beside,
     Table,
     biased_only,
     biased_only_note,
@@ -31,12 +32,14 @@ from chaintune.report.cells import (
     family_note,
     gain_key,
     joint_name,
+    keys_of_sides,
     metric_notes,
     most_forgotten_first,
     p_cell,
     p_text,
     percent,
     perplexity,
+    rows_beside,
     score,
     side_by_side,
     statistic,
@@ -367,7 +370,7 @@ _POOLED = (
 def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Table]:
     """Forgetting and biased forgetting of every group, with `scores` those too; a table a chain, task and dimension."""
     lost = [row for row in rows if row.metric == "forgetting" and row.dimension]
-    beside = {(row.key, row.metric, row.dimension, row.group): row for row in rows}
+    beside = rows_beside(rows)
     by_dimension: dict[tuple[RowKey, str], list[ResultRow]] = {}
     for row in lost:
         if joint_name(row):
@@ -375,9 +378,7 @@ def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Tab
     return [_group_table(members, beside, checkpoint(members[0], lost), scores) for members in by_dimension.values()]
 
 
-def _group_table(
-    members: Sequence[ResultRow], beside: Mapping[tuple[RowKey, str, str, str], ResultRow], chain: str, scores: bool
-) -> Table:
+def _group_table(members: Sequence[ResultRow], beside: Beside, chain: str, scores: bool) -> Table:
     first = members[0]
     shown = most_forgotten_first(members, beside)[:_LARGEST_DIMENSION]
     bias = {row.group: beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in shown}
@@ -421,16 +422,15 @@ def _group_table(
     ).without_empty(ANSWERS_HEADER)  # fmt: skip
 
 
-def _best(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str]:
+def _best(row: ResultRow, beside: Beside) -> tuple[str]:
     """The cell of the best estimate of a group's forgetting; empty where there is none."""
     best = beside.get((row.key, "pooled_forgetting", row.dimension, row.group))
     return (change(best) if best and not math.isnan(best.estimate.value) else "",)
 
 
-def _levels(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> list[ResultRow]:
+def _levels(row: ResultRow, beside: Beside) -> list[ResultRow]:
     """The group's scores under the checkpoint that is compared with, and under the later one."""
-    keys = (row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain))
-    return [beside[key, "accuracy", row.dimension, row.group] for key in keys]
+    return [beside[key, "accuracy", row.dimension, row.group] for key in keys_of_sides(row)]
 
 
 def _scores(levels: Sequence[ResultRow], known: bool) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A study's page in Markdown, and the level of its intervals on every way to a reader."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from chaintune.report.card import checkpoint_card, model_card
 from chaintune.report.markdown import markdown
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
+from chaintune.results import StudyCheckpoint
 
 NUMBER = Estimate(0.05, 0.01, 0.09, 0.01, n=440)
 LOST = ResultRow("s", "b", "s>c", "", 2, "s", "<b>*x*", "forgetting", "", "", "0", NUMBER, "forgot")
@@ -60,8 +62,8 @@ def test_a_card_has_the_numbers_of_its_own_checkpoint_alone() -> None:
     ]
     base = replace(accuracy, chain="base", steps=(), estimate=Estimate(0.44, 0.4, 0.5))
     card = checkpoint_card(
-        Results("t", [base, *seeds], 0.95, provenance={"tasks": about}), ("b", "s>c", "", "1"), name="x", base="",
-        adapter=False,
+        Results("t", [base, *seeds], 0.95, provenance={"tasks": about}),
+        StudyCheckpoint("b", "s>c", "", "1", "", Path()), name="x", base="", adapter=False,
     )  # fmt: skip
     assert "+22.0" in card
     assert "0.220" in card

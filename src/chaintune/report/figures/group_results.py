@@ -1,18 +1,16 @@
 """What figures of groups are made of: the results of the groups of a dimension."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.comparison import LOWER
 from chaintune.records.scales import Scale, changes_in
-from chaintune.report.cells import biased_only_note, checkpoint, joint_name
+from chaintune.report.cells import Beside, biased_only_note, checkpoint, joint_name, rows_beside
 from chaintune.report.forgetting_words import reference_text
 from chaintune.report.labels import slug
 from chaintune.report.results import Results
-
-Statistic = tuple[RowKey, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def group_results(results: Results) -> list[GroupResults]:
     for row in lost:
         if row.dimension:
             by_dimension.setdefault((row.key, row.dimension), []).append(row)
-    beside = {(row.key, row.metric, row.dimension, row.group): row for row in results.plain}
+    beside = rows_beside(results.plain)
     wholes = {row.key: row for row in lost if row.is_whole}
     every = by_dimension.values()
     return [_results(members, wholes[members[0].key], beside, lost, results.level) for members in every]
@@ -120,7 +118,7 @@ def kept_in_view(members: Iterable[GroupResult], most: int, level: float) -> lis
 def _results(
     members: Sequence[ResultRow],
     whole: ResultRow,
-    beside: Mapping[Statistic, ResultRow],
+    beside: Beside,
     lost: Sequence[ResultRow],
     level: float,
 ) -> GroupResults:
@@ -138,7 +136,7 @@ def _results(
     )
 
 
-def _result(row: ResultRow, beside: Mapping[Statistic, ResultRow]) -> GroupResult:
+def _result(row: ResultRow, beside: Beside) -> GroupResult:
     def of(metric: str) -> Estimate:
         other = beside.get((row.key, metric, row.dimension, row.group))
         return other.estimate if other else Estimate.undefined("not measured")

@@ -9,6 +9,7 @@ import polars as pl
 from chaintune.errors import number_of
 from chaintune.records import Estimate, Figure, Verdict
 from chaintune.records.scales import Scale
+from chaintune.report.cells import largest_first
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
@@ -97,8 +98,7 @@ def _sorted(members: Sequence[GroupResult], *, biased: bool) -> list[GroupResult
 
     def rank(member: GroupResult) -> tuple[bool, float, str]:
         best = member.pooled if not math.isnan(member.pooled.value) else member.forgetting
-        one = member.biased if biased else best
-        return (math.isnan(one.low), 0.0 if math.isnan(one.value) else -one.value, member.group)
+        return largest_first(member.biased if biased else best, member.group)
 
     return sorted(members, key=rank)
 

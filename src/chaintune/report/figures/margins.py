@@ -7,7 +7,7 @@ import polars as pl
 
 from chaintune.records import Estimate, Figure, ResultRow
 from chaintune.records.scales import Scale, changes_in
-from chaintune.report.cells import checkpoint, joint_name
+from chaintune.report.cells import checkpoint, joint_name, largest_first
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.groups import MOST_ROWS, counts
@@ -56,11 +56,7 @@ def _figure(
     def apart(row: ResultRow) -> Estimate:
         return bias.get((row.dimension, row.group), Estimate.undefined("not measured"))
 
-    def rank(row: ResultRow) -> tuple[bool, float, str]:
-        value = row.estimate.value
-        return (math.isnan(row.estimate.low), 0.0 if math.isnan(value) else -value, row.group)
-
-    ordered = sorted(members, key=rank)
+    ordered = sorted(members, key=lambda row: largest_first(row.estimate, row.group))
     kept = sorted(ordered, key=lambda row: (not apart(row).is_shown(level), -row.estimate.n_clusters))[:MOST_ROWS]
     shown, scale = [row for row in ordered if row in kept], changes_in(whole.unit)
     lines = [Line(joint_name(row), row.estimate, _kind(apart(row), level), counts(row.estimate)) for row in shown]

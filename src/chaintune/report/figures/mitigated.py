@@ -14,7 +14,7 @@ from chaintune.report.figures.charts import count_columns, estimate_columns, fin
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import one_line, slug
-from chaintune.report.mitigations import beyond_reference
+from chaintune.report.mitigations import beyond_reference, of_same_checkpoint
 from chaintune.report.recovery_words import recommendations, recoveries_text, recovery_text
 from chaintune.report.results import Results
 
@@ -109,11 +109,7 @@ def _sentences(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow], level
 
 
 def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Recommendation]) -> Point:
-    beside = [
-        one
-        for one in rows
-        if one.is_whole and one.mitigation == row.mitigation and one.key._replace(task=row.task) == row.key
-    ]
+    beside = [one for one in rows if one.is_whole and of_same_checkpoint(one, row)]
     own = {one.metric: one.estimate for one in beside if one.task == row.task}
     return Point(
         name=beyond_reference(row, rows),
