@@ -134,11 +134,7 @@ def rescored(
 
 
 def _check_one_each(written: Sequence[WrittenTexts], source: Any) -> None:
-    """Refuse several files of one task, say of a study's folder: there is one result for each task.
-
-    Raises:
-        ConfigError: there are some.
-    """
+    """Refuse several files of one task, say of a study's folder: there is one result for each task."""
     for task, times in Counter(one.task for one in written).items():
         files = [Path(one.where).name for one in written if one.task == task]
         if times > 1:
@@ -158,12 +154,7 @@ def _reference(scorer: str | Mapping[str, Mapping[str, Any]], *, trusted: bool) 
 
 
 def _judged_task(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> Task:
-    """The task whose test examples the texts answer, with the scorer, which can judge them.
-
-    Raises:
-        ConfigError: no scorer is named.
-        DataError: the scorer needs what is not known of the texts.
-    """
+    """The task whose test examples the texts answer, with the scorer, which can judge them."""
     ref = ref or next(iter(task.scorers if task else ()), None)
     if ref is None:
         raise ConfigError(

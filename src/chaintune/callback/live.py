@@ -90,11 +90,7 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
 
 
 def _check_judged_without_model(task: Task, metric: ItemMetric) -> None:
-    """Refuse a scorer that decides and asks a model.
-
-    Raises:
-        ConfigError: the task names one.
-    """
+    """Refuse a scorer that decides and asks a model."""
     for ref in task.scorers:
         scorer = scorer_of(ref)
         if scorer.name == metric.name and scorer.model is not None:

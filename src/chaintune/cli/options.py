@@ -75,11 +75,7 @@ _SERVERS = "Models behind a server"
 
 
 def _tokenizers(texts: Sequence[str]) -> str | dict[str, str]:
-    """The tokenizer of every served model, or by name.
-
-    Raises:
-        ConfigError: there are several, and one is nobody's.
-    """
+    """The tokenizer of every served model, or by name."""
     if len(texts) <= 1 and not any("=" in text for text in texts):
         return "".join(texts)
     named = dict(text.partition("=")[::2] for text in texts)

@@ -311,11 +311,7 @@ class JobRunner:
             self.store.drop(PART, key)
 
     def _check_output(self, node: Node, notes: Mapping[str, Any]) -> None:
-        """Refuse what a command made where it is not what was read of an earlier run of it, under the same key.
-
-        Raises:
-            StageError: it is something else.
-        """
+        """Refuse what a command made where it is not what was read of an earlier run of it, under the same key."""
         read = self.store.peek(OUTPUT, node.key) if OUTPUT in notes else None
         if read and read.info[OUTPUT] != notes[OUTPUT]:
             raise StageError(

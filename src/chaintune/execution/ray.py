@@ -130,6 +130,7 @@ class _Tasks:
             scheduling_strategy=near or "DEFAULT",
         )
         inputs = [self._references[key] for key in job.reads if key in self._references]
+        # In a tuple, or the context would be fetched anew for every task.
         reference = task.remote((self._context,), job.key, request, *inputs)
         self._references[job.key], self._tasks[reference] = reference, job
 
@@ -149,11 +150,7 @@ class _Tasks:
             self._events.shutdown(force=True)
 
     def _answers(self) -> bool:
-        """Whether the cluster's head can be asked now.
-
-        Raises:
-            ClusterError: it has been silent for long, or Ray on this machine is gone.
-        """
+        """Whether the cluster's head can be asked now; an error where it is silent for long, or Ray here is gone."""
         now = time.monotonic()
         if not _is_reached(self._head):
             if now - self._heard > _SECONDS_OF_SILENCE:
@@ -238,14 +235,7 @@ class _Worker:
 
 
 def _run_job(context: tuple[Any], key: str, request: ResourceRequest, *_inputs: object) -> tuple[list[Result], str]:
-    """The results of a job, and the machine that it ran on; a Ray task.
-
-    Args:
-        context: reference to the run's; in a tuple it is not fetched anew for every task.
-        key: of the job.
-        request: for the resources that it has.
-        _inputs: results of the jobs that it reads; Ray waits for them.
-    """
+    """The results of a job, and the machine that it ran on; a Ray task, which waits for the jobs that it reads."""
     import ray
 
     return _opened(context).run(key, request), ray.get_runtime_context().get_node_id()
@@ -265,11 +255,7 @@ def _numbers(progress: Progress) -> tuple[Any, ...]:
 
 @contextmanager
 def _open(run: Run, address: str | None) -> Iterator[_Tasks]:
-    """Ray tasks on a cluster.
-
-    Raises:
-        ConfigError: Ray is missing, the cluster cannot be reached, or no machine has what a job asks for.
-    """
+    """Ray tasks on a cluster."""
     with connected(address) as grows, _with_sentinel(run.store) as sentinel:
         _check_requests(run, grows=grows)
         tasks = _Tasks(run, sentinel)

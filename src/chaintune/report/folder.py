@@ -179,11 +179,7 @@ def _limits(path: Path) -> tuple[Limits, float]:
 
 
 def _typed(table: "pa.Table") -> "pa.Table":
-    """The table with the types of a table of results.
-
-    Raises:
-        ValueError, TypeError, NotImplementedError: a column has another one, or an empty text.
-    """
+    """The table with the types of a table of results; an error where a column has another one, or an empty text."""
     for field in _schema():
         if field.name in table.column_names:
             column = table.column(field.name).cast(field.type)

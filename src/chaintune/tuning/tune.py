@@ -272,11 +272,7 @@ def _batching(parent: LoadedModel, stage: _Stage, *, share: StepRank, fsdp: bool
 
 
 def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
-    """Whether the examples of a micro-batch are computed as a tree.
-
-    Raises:
-        StageError: the recipe asks for it, and the objective or the model cannot.
-    """
+    """Whether the examples of a micro-batch are computed as a tree; an error where the recipe asks for it in vain."""
     recipe, data, has_trees = stage.recipe, stage.data, stage.objective.collate_tree is not None
     if recipe.share_prefixes and not has_trees:
         raise StageError("the stage's objective has no loss along a tree of tokens; leave share_prefixes out")

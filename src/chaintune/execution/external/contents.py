@@ -91,11 +91,7 @@ class Held:
 
 
 def _check_adapter(held: Held, adapter: Path) -> None:
-    """Refuse an adapter that does not fit a base.
-
-    Raises:
-        ModelError: it does not.
-    """
+    """Refuse an adapter that does not fit a base."""
     held.on_meta(held.base.folder, adapter)
     if brings_tokenizer(adapter):
         check_tokens(held, held.base.folder, adapter)
