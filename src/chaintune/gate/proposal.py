@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse.linalg import lsqr
+from scipy.special import ndtr, ndtri
 
 from chaintune.errors import ConfigError, number_of
 from chaintune.forgetting.compare import compare
@@ -20,8 +22,9 @@ from chaintune.logs.sides import read_sides
 from chaintune.records import Scores
 from chaintune.records.amounts import SHARE, Amount, is_share
 from chaintune.records.scales import rounded_up
-from chaintune.stats import Flips, Sample, biased, flips_of, means
+from chaintune.stats import Flips, Sample, biased, means
 from chaintune.stats.clusters import Floats
+from chaintune.stats.contrasts import common_scatter
 from chaintune.stats.simulation import draw_changes
 
 Draw = Callable[[np.random.Generator], Floats]
@@ -99,7 +102,7 @@ def proposed_policy(paths: Sequence[Path], options: CompareOptions = _AS_THEY_AR
     if not any(line.startswith("  - ") for line in text):
         raise ConfigError(f"--scores {paths[0]}: no task of which a budget could be kept; see `chaintune policy init`")
     rests = (
-        "changes as between the two files"
+        "changes scatter as between the two files, whatever was lost between these"
         if len(paths) == 2
         else f"flips of at most {_FLIPS:.0%} of the examples either way, assumed"
     )
@@ -170,24 +173,50 @@ def _of_task(scores: Scores, change: _Change | None, by: Sequence[str], draws: i
 
 
 def _flips(scores: Scores, groups: Grouping, change: _Change | None) -> Draw:
-    """Changes of shares: flips of either kind, as often as between the two sides, or as is assumed of one."""
-    mean = float(scores.item_scores().mean())
+    """Changes of shares: flips either way, that scatter as between the two sides, or as is assumed of one."""
     if change is None:
-        right = float(np.clip(mean, 0.01, 0.99))
-        either = min(_FLIPS, right / 2, (1 - right) / 2)
-        flips = Flips(either, either, _CORRELATION)
+        right = float(np.clip(scores.item_scores().mean(), 0.01, 0.99))
+        either, correlation = min(_FLIPS, right / 2, (1 - right) / 2), _CORRELATION
     else:
-        flips = flips_of(Sample.of(groups.design, change.values, resamples=1), right=mean)
+        about = _scatter(groups, change.values)
+        either = _flip_rate(groups, change.values)
+        correlation = common_scatter(Sample.of(groups.design, about, resamples=1))[1]
+    flips = Flips(either, either, correlation)
     still = np.zeros(len(groups.design.clusters))
     return lambda rng: draw_changes(rng, groups.design, flips, still)
 
 
+def _flip_rate(groups: Grouping, change: Floats) -> float:
+    """Share of examples that would flip either way had nobody lost anything, by the latent change that `Flips` moves.
+
+    The loss of each group of a dimension is taken off, or that of the whole task: of the dimension that explains most.
+    """
+    members, n = groups.design.members, groups.design.n
+    # Half a flip of each kind more than there are, for a kind that did not occur may yet.
+    forgot, learned = ((members.T @ np.maximum(one, 0.0) + 0.5) / (n + 1) for one in (change, -change))
+    still = ndtr((ndtri(forgot) + ndtri(learned)) / 2)
+    return min(float(np.average(still[own], weights=n[own])) for own in ([0], *map(groups.columns, groups.dimensions)))
+
+
+def _scatter(groups: Grouping, change: Floats) -> Floats:
+    """The changes less what the whole task and each group lost, as large as if nothing had been estimated for that.
+
+    Groups of all dimensions are fitted together, by least squares. Where there are not two clusters for each, nothing
+    tells the loss of a group from scatter, and only that of the whole is taken off. Shape: `[E]`.
+    """
+    design = groups.design
+    fitted = 1 + sum(len(groups.columns(dimension)) - 1 for dimension in groups.dimensions)
+    members, fitted = (design.members, fitted) if design.total >= 2 * fitted else (design.members[:, :1], 1)
+    about = change - members @ lsqr(members, change)[0]
+    return np.asarray(about * math.sqrt(design.total / max(design.total - fitted, 1)))
+
+
 def _signs(groups: Grouping, change: Floats) -> Draw:
-    """Changes of any scores: those between the two sides about their mean, each cluster's with a random sign.
+    """Changes of any scores: the scatter between the two sides, each cluster's with a random sign.
 
     Source: the wild bootstrap of clusters (Cameron, Gelbach and Miller, 2008).
     """
-    about, design = change - change.mean(), groups.design
+    about, design = _scatter(groups, change), groups.design
     return lambda rng: about * rng.choice([-1.0, 1.0], design.total)[design.clusters]
 
 

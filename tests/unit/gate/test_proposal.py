@@ -3,16 +3,20 @@
 import io
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import chaintune
 from chaintune.cli.app import main
 from chaintune.errors import ConfigError
+from chaintune.forgetting.grouping import grouping
 from chaintune.gate import judge, read_policy
-from chaintune.gate.proposal import proposed_policy
+from chaintune.gate.proposal import _scatter, proposed_policy
 from chaintune.logs.options import CompareOptions, ReadOptions
+from chaintune.records import Scores
 from tests import synthetic
 from tests.unit.logs import logs
 
@@ -64,6 +68,27 @@ def test_two_files_say_how_much_flips(tmp_path: Path) -> None:
         (tmp_path / "p.yaml").write_text(proposed_policy(some, draws=40))
         limits.append(max(budget.limit.value for budget in read_policy(tmp_path / "p.yaml").budgets))
     assert limits[0] < limits[1]
+
+
+def test_what_a_group_lost_between_two_files_is_no_scatter(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = rng.random(N) < 0.75
+    lost = (before ^ (rng.random(N) < 0.02)) & ((np.arange(N) % 3 > 0) | (rng.random(N) < 0.6))  # 40 % of group a
+    labels: dict[str, Any] = {
+        "groups": {"faith": ["a", "b", "c"] * (N // 3)}, "clusters": [f"c{n % 60}" for n in range(N)]
+    }  # fmt: skip
+    paths = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
+    for one, path in zip((before, lost), paths, strict=True):
+        synthetic.scores(one.tolist(), **labels).write(path)
+    (tmp_path / "p.yaml").write_text(proposed_policy(paths, draws=30))
+    limits = {budget.statistic: budget.limit.value for budget in read_policy(tmp_path / "p.yaml").budgets}
+    assert limits["biased_forgetting"] < 0.08, "it was 0.095, as if clusters of one group were alike by chance"
+    groups = grouping(Scores.read(paths[0]), ("faith",))
+    change = rng.normal(size=N)
+    losses = np.array([0.5, 0.0, -0.2] * (N // 3))
+    assert np.allclose(_scatter(groups, change + losses), _scatter(groups, change), atol=1e-5)
+    few = grouping(Scores.read(paths[0]).at(pa.array([place < 5 for place in range(N)])), ("faith",))
+    assert _scatter(few, losses[:5]).std() > 0.1, "five clusters do not tell three groups' losses from scatter"
 
 
 def test_what_cannot_be_kept_says_what_it_needs(tmp_path: Path) -> None:
