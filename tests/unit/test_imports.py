@@ -103,6 +103,8 @@ READS = ("pyarrow", "numpy", "pydantic", "yaml")
         ("chaintune, chaintune.forgetting, chaintune.tasks, chaintune.logs, chaintune.gate", TRAINS),
         ("chaintune.cli, chaintune.execution.status", (*TRAINS, *DRAWS, *COUNTS, *READS)),
         ("chaintune.study.study", (*TRAINS, *DRAWS, *COUNTS)),
+        ("chaintune.tasks", (*TRAINS, *DRAWS, *COUNTS, "yaml")),
+        ("chaintune.cli.display", (*TRAINS, *COUNTS, "altair", "vl_convert", "polars", "yaml")),
     ],
 )
 def test_a_door_loads_no_more_than_it_needs(modules: str, absent: Sequence[str]) -> None:

@@ -15,15 +15,14 @@ from chaintune.cli.amounts import doing, duration, rate_of
 from chaintune.cli.output import echo, printing
 from chaintune.errors import message, visible
 from chaintune.report.cells import Table
-from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.layout import table_lines, text_lines
-from chaintune.report.printed import TableChoice, printout
 
 if TYPE_CHECKING:
     from chaintune.cli.live import LiveView
     from chaintune.execution.events import Event
     from chaintune.execution.events import Progress as NodeProgress
     from chaintune.plan.plan import Plan
+    from chaintune.report.printed import TableChoice
     from chaintune.report.results import Results
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -49,8 +48,11 @@ def _print_text(console: Console, text: str, style: str) -> None:
         console.print(Text(line, style=style), soft_wrap=True)
 
 
-def print_results(results: "Results", tables: TableChoice, where: str = "") -> None:
+def print_results(results: "Results", tables: "TableChoice", where: str = "") -> None:
     """Print the tables that are chosen and what they say: of a study the sentences last, of comparisons first."""
+    from chaintune.report.gate import gate_sentence, gate_table  # load scipy, which a table alone does not need
+    from chaintune.report.printed import printout
+
     for part in results.parts:
         shown = printout(part, tables)
         texts = [*shown.texts, *shown.closing]

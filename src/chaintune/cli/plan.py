@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chaintune.execution.estimate import Forecast, Rates
     from chaintune.execution.makespan import Makespan
     from chaintune.plan.plan import Plan
-    from chaintune.report.tables import Table
+    from chaintune.report.cells import Table
     from chaintune.runs.session import Session
     from chaintune.study.study import Study
 
@@ -171,7 +171,7 @@ def _on_cluster(session: "Session", rates: "Rates", cluster: "Cluster", largest:
 
 def _nodes(plan: "Plan", *, whole: bool) -> "Table":
     """The nodes, a line each."""
-    from chaintune.report.tables import Table
+    from chaintune.report.cells import Table
 
     shown = plan.nodes if whole else plan.nodes[:_MOST_SHOWN]
     left = len(plan.nodes) - len(shown)

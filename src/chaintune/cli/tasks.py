@@ -45,15 +45,19 @@ def tasks(
     import json
 
     from chaintune import tasks as known_tasks
-    from chaintune.cli.display import print_tables
-    from chaintune.report.tables import Table
 
     power_flags.check()
     if not power_flags.power and (test or seeds > 1):
         raise ConfigError("--test and --seeds set sizes for power; add --power")
-    if power_flags.power:
-        if name is None:
+    if name is None:
+        if power_flags.power:
             raise ConfigError("--power needs one task; write its name, as in 'chaintune tasks bbq --power'")
+        echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(_listed(known_tasks.names())))
+        return 0
+    from chaintune.cli.display import print_tables
+    from chaintune.report.cells import Table
+
+    if power_flags.power:
         flips, whole = power_flags.assumed(), known_tasks.load(name)
         powers = known_tasks.power_rows(known_tasks.sample_test(whole, test), whole, flips, seeds=seeds)
         if as_json:
@@ -61,9 +65,6 @@ def tasks(
         else:
             print_tables([power_table(name, powers)])
             echo(assumptions(flips, seeds))
-        return 0
-    if name is None:
-        echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(_listed(known_tasks.names())))
         return 0
     hidden = known_tasks.is_offensive(name) and not show_offensive
     shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)

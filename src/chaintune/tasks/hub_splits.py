@@ -8,8 +8,6 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from chaintune.errors import DataError, nearest
 from chaintune.files.reading import READERS, suffix_of
 from chaintune.tasks.hub import HubError, fetch, file_names
@@ -93,6 +91,7 @@ def _laid_out(repo: str, revision: str, configs: Mapping[str, Splits], card: Map
 
 def _card(path: Path) -> Mapping[str, Any]:
     """The metadata at the top of a card; empty when there is none that can be read."""
+    import yaml
     from huggingface_hub.repocard import metadata_load
 
     try:

@@ -23,8 +23,8 @@ from chaintune.cli.app import main
 from chaintune.cli.display import RunDisplay, print_tables
 from chaintune.errors import ClusterError, message, visible
 from chaintune.execution.events import Event
+from chaintune.report.cells import Table
 from chaintune.report.figures.every import result_figures
-from chaintune.report.tables import Table
 from chaintune.store.folder import FolderStore
 from tests import run_folders
 from tests.dummy_engine import make_plan, make_study
