@@ -160,6 +160,16 @@ def test_a_comparison_has_its_figures(comparisons: Sequence[Comparison]) -> None
     assert result_figures(Results.of([])) == []
 
 
+def test_margins_of_a_dimension_speak_of_its_groups_alone() -> None:
+    groups = {"faith": [str(number % 2) for number in range(60)], "region": [str(number // 30) for number in range(60)]}
+    before = synthetic.scores([True] * 60, groups=groups, noise=1)
+    after = synthetic.scores([number % 2 > 0 for number in range(60)], groups=groups, noise=2)
+    found = Results.of([compare(before, after, by=["faith", "region"], resamples=200)])
+    captions = {figure.name: figure.caption for figure in result_figures(found)}
+    assert "for 0 (faith)" in captions["margins-t-faith"]
+    assert "no group is shown to part" in captions["margins-t-region"]
+
+
 def test_what_was_not_measured_has_no_figure(rows: Sequence[ResultRow], tmp_path: Path) -> None:
     assert result_figures(Results("t", [], 0.95)) == []
     only_base = [row for row in rows if row.chain == "base"]

@@ -272,12 +272,15 @@ def comparison(right_after: float = 0.5) -> tuple[Comparison, Scores, Scores]:
 
 def test_a_comparison_has_a_page_too() -> None:
     found, before, after = comparison()
+    found = replace(found, provenance_before={"rounding": '{"example_id": ["1", "2"], "nats": [1e-7, 2e-7]}'})
     budget: dict[str, Any] = {"dimension": "", "group": "", "statistic": "forgetting", "tier": "block", "budget": 0.1}
     gate = Gate("p.yaml", (Judgement(task="t", relative=False, answer="fail", value=0.5, **budget),))
     results = Results.of([found], gate, command=["chaintune", "compare"])
     page = results_page(results, steps=[Step("t", before, after)])
     html = render(page)
     text = Outline(html).text
+    assert page.findings[0].scope == "60 examples, 60 clusters", "two checkpoints have no seeds"
+    assert "rounding: measured on 2 examples, asked a second time" in text
     assert "FAIL: of one blocking budget 1 exceeded." in text
     assert "The later checkpoint forgot t" in text
     assert page.findings[0].verdict == "forgot"

@@ -38,7 +38,8 @@ def margins_figures(results: Results) -> Iterator[Figure]:
         several = len({row.key for row in lost if row.task == whole.task}) > 1
         for dimension in dict.fromkeys(row.dimension for row in own if row.dimension):
             members = [row for row in own if row.dimension == dimension]
-            caption = " ".join([*margins_sentence(whole, rows, level=results.level), _WARNING])
+            own_rows = [row for row in rows if row.is_whole or row.dimension == dimension]
+            caption = " ".join([*margins_sentence(whole, own_rows, level=results.level), _WARNING])
             name = slug("margins", whole.task, dimension, tag if several else "")
             yield _figure(whole, members, bias, name=name, tag=tag, caption=caption, level=results.level)
 

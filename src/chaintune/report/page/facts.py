@@ -1,11 +1,13 @@
 """Where the numbers of a page come from, as lines of name and value."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import number_of
+from chaintune.forgetting.rounding import ROUNDING
 from chaintune.records import Comparison
 from chaintune.records.checkpoint import variant_label
 from chaintune.records.scales import changes_in
@@ -68,7 +70,14 @@ def _comparison_facts(one: Comparison) -> Iterator[Fact]:
     sides = (one.start or "before", one.provenance_before), (one.end or "after", one.provenance_after)
     for side, provenance in sides:
         if provenance:
-            yield Fact(f"{one.task}: {side}", tuple(f"{name}: {value}" for name, value in provenance.items()))
+            yield Fact(f"{one.task}: {side}", tuple(_origin(name, value) for name, value in provenance.items()))
+
+
+def _origin(name: str, value: str) -> str:
+    """A line on where scores come from; of those that were asked twice how many, as each has a value of its own."""
+    if name == ROUNDING:
+        return f"{name}: measured on {number_of(len(json.loads(value)['example_id']), 'example')}, asked a second time"
+    return f"{name}: {value}"
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Fact:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from chaintune.errors import number_of
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import ResultRow
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import Table, checkpoint_columns
 from chaintune.report.forgetting_words import Paragraph
@@ -30,7 +30,7 @@ def findings(plain: Sequence[ResultRow]) -> tuple[Finding, ...]:
             about=_about(row, several),
             verdict=row.verdict,
             change=_change(row),
-            scope=_scope(row.estimate),
+            scope=_scope(row),
             detectable=_detectable(limits.get(row.key)),
             reason=row.verdict_reason,
         )
@@ -89,13 +89,11 @@ def _change(row: ResultRow) -> str:
     return "undefined" if math.isnan(row.estimate.value) else scale.with_unit(scale.short(row.estimate))
 
 
-def _scope(estimate: Estimate) -> str:
-    parts = [
-        number_of(estimate.n, "example"),
-        number_of(estimate.n_clusters, "cluster"),
-        number_of(estimate.n_seeds, "seed"),
-    ]
-    return ", ".join(parts)
+def _scope(row: ResultRow) -> str:
+    estimate = row.estimate
+    parts = [number_of(estimate.n, "example"), number_of(estimate.n_clusters, "cluster")]
+    seeds = [number_of(estimate.n_seeds, "seed")] if row.chain else []  # two checkpoints alone have none
+    return ", ".join([*parts, *seeds])
 
 
 def _detectable(limit: ResultRow | None) -> str:
