@@ -15,15 +15,30 @@ USUAL_MARGIN = 0.02
 _WRITTEN = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d_](?:[\w ]*\w)?)?\s*")
 
 
+_INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
 def plain(value: Any) -> Any:
-    """The value as plain data that JSON can hold: records by their fields, sequences as lists, no number as None."""
+    """The value as plain data that JSON can hold: records by their fields, sequences as lists, no number as None.
+
+    An infinite number is the word "Infinity" or "-Infinity", which most languages read as a number.
+    """
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return _INFINITE.get(value)
+    return value
+
+
+def number(value: Any) -> Any:
+    """The number that `plain` made plain; what is none stays as it is."""
+    if value is None:
+        return math.nan
+    return next((infinite for infinite, word in _INFINITE.items() if value == word), value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chaintune.records.amounts import plain
+from chaintune.records.amounts import number, plain
 from chaintune.records.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ class Curvature:
     def from_dict(cls, plain: Mapping[str, Any]) -> "Curvature":
         """What `to_dict` wrote."""
         named = {f.name: plain[f.name] for f in fields(cls)}
-        undefined = {name: math.nan for name, value in named.items() if value is None}
-        radii = tuple(math.nan if value is None else value for value in named["batch_radii"])
-        return cls(**named | undefined | {"batch_radii": radii})
+        named |= {name: number(value) for name, value in named.items()}
+        return cls(**named | {"batch_radii": tuple(map(number, named["batch_radii"]))})
 
     def to_polars(self) -> "pl.DataFrame":
         """One row; without the provenance."""

@@ -203,7 +203,10 @@ class ResultRow:
         return is_accuracy(self.item_metric, self.unit, self.direction, self.answers)
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat mapping that JSON can hold: the row's own fields, then the estimate's; what is undefined is None."""
+        """One flat mapping that JSON can hold: the row's own fields, then the estimate's.
+
+        What is undefined is None, an infinite number the word "Infinity" or "-Infinity".
+        """
         flat: dict[str, Any] = plain(_flat(self))
         return flat
 

@@ -252,7 +252,7 @@ class Scores(Printed):
         return replace(self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=metric)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""
+        """Nested plain data that JSON can hold, one mapping an example; an infinite log-probability is a word."""
         rows = plain(self.table.to_pylist())
         rows = [row | {"groups": dict(row["groups"] or ())} for row in rows]
         return {"task": self.task, "provenance": dict(self.provenance), "examples": rows}

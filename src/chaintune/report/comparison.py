@@ -110,7 +110,7 @@ class _Views:
                 reference = "" if metric == "accuracy" else BEFORE
                 about = ("", "", chain, "", 0, reference, own.task, metric, one.dimension, one.group, "")
                 row = ResultRow(*about, estimate, item_metric=one.metric, unit=one.unit, direction=one.direction)
-                row = replace(_in_family(row, families.get(metric, "")), deciding=False)
+                row = replace(row, family=families.get(metric, ""), deciding=False)
                 yield replace(row, bf_reference=own.reference) if metric == "biased_forgetting" else row
 
     def rows(self, own: Comparison) -> Iterator[ResultRow]:
@@ -125,8 +125,8 @@ class _Views:
             label = (one.dimension, one.group)
             yield replace(row("accuracy", one.before, *label, chain=BEFORE), answers=one.answers_before)
             yield replace(row("accuracy", one.after, *label), answers=one.answers_after)
-            lost = _in_family(row("forgetting", one.forgetting, *label), one.forgetting_family)
-            lost = replace(lost, same_examples=one.same_examples)
+            lost = row("forgetting", one.forgetting, *label)
+            lost = replace(lost, family=one.forgetting_family, same_examples=one.same_examples)
             # A group without a forgetting of its own has no verdict, see `with_verdict`.
             none = bool(one.dimension) and math.isnan(one.forgetting.value)
             yield replace(lost, verdict="" if none else one.verdict, verdict_reason=one.verdict_reason)
@@ -135,7 +135,7 @@ class _Views:
                 yield row(metric, Estimate(getattr(one, metric)), *label)
             if one.dimension:
                 bias = replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
-                yield replace(_in_family(bias, one.biased_forgetting_family), same_examples=one.same_examples)
+                yield replace(bias, family=one.biased_forgetting_family, same_examples=one.same_examples)
                 yield row("detectable_biased_forgetting", Estimate(one.detectable_biased_forgetting), *label)
                 yield row("pooled_forgetting", one.pooled_forgetting, *label)
             for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
@@ -150,18 +150,6 @@ class _Views:
             yield row("disparity", spread.estimate, spread.dimension)
             yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)
             yield row("disparity_groups", Estimate(spread.n_groups), spread.dimension)
-
-
-def _in_family(row: ResultRow, family: str) -> ResultRow:
-    """The row with its family; an end of its adjusted interval that JSON has no number for is one without bound."""
-    one = row.estimate
-    if family and (math.isnan(one.low_adjusted) or math.isnan(one.high_adjusted)):
-        low, high = (
-            end if math.isfinite(end) else beyond
-            for end, beyond in ((one.low_adjusted, -math.inf), (one.high_adjusted, math.inf))
-        )
-        one = replace(one, low_adjusted=low, high_adjusted=high)
-    return replace(row, family=family, estimate=one)
 
 
 def _with_nan(value: Any) -> Any:

@@ -37,6 +37,7 @@ from chaintune.records import (
     rows_to_polars,
     variant_label,
 )
+from chaintune.records.amounts import number, plain
 from chaintune.scoring.reading import with_second_lines
 from chaintune.study.study import Study
 
@@ -318,11 +319,11 @@ def _plain(measured: Measured) -> dict[str, Any]:
 def _plain_checkpoint(one: MeasuredCheckpoint) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if one.divergence:
-        both = {name: _plain_numbers(asdict(getattr(one.divergence, name))) for name in ("forward", "backward")}
+        both = {name: plain(getattr(one.divergence, name)) for name in ("forward", "backward")}
         own["divergence"] = {"parent_key": one.divergence.parent_key, "task": one.divergence.task, **both}
     if one.curvature:
         own["curvature"] = one.curvature.to_dict()
-    cost = _plain_numbers({"train_tokens": one.train_tokens, "train_seconds": one.train_seconds})
+    cost = {name: plain(getattr(one, name)) for name in ("train_tokens", "train_seconds")}
     about = {"final": one.final, "mitigates": [asdict(ref) for ref in one.mitigates], **cost}
     return asdict(one.checkpoint) | about | {"files": {task: list(names) for task, names in one.files.items()}} | own
 
@@ -378,12 +379,6 @@ def _place(at: Checkpoint) -> tuple[Any, ...]:
     return (at.base, chain_label(at.labels), variant_label(at.variant), str(at.seed))
 
 
-def _plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that JSON can hold: NaN is None, and an infinity a word."""
-    plain = {name: None if isinstance(one, float) and math.isnan(one) else one for name, one in values.items()}
-    return {name: str(one) if isinstance(one, float) and math.isinf(one) else one for name, one in plain.items()}
-
-
-def _numbers(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What `_plain_numbers` made plain."""
-    return {name: {None: math.nan, "inf": math.inf, "-inf": -math.inf}.get(one, one) for name, one in plain.items()}
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `plain` made plain."""
+    return {name: number(value) for name, value in values.items()}

@@ -1,5 +1,6 @@
 """Scores in nats through every statistic: margins, verdicts, transfers, detectable differences, missing scores."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from jsonschema import Draft202012Validator
 
 import chaintune
 from chaintune.errors import ConfigError
@@ -16,8 +18,10 @@ from chaintune.forgetting.order import OTHER_UNITS
 from chaintune.forgetting.units import Unit
 from chaintune.gate import judge, read_policy
 from chaintune.gate.proposal import proposed_policy
-from chaintune.records import LIKELIHOOD_METRICS, CheckpointScores, Comparison, Estimate, ResultRow, Scores
+from chaintune.records import LIKELIHOOD_METRICS, CheckpointScores, Comparison, Estimate, Judgement, ResultRow, Scores
+from chaintune.records.amounts import number, plain
 from chaintune.records.scores import whole_table
+from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
@@ -104,6 +108,29 @@ def test_an_end_that_says_nothing_is_infinite_where_the_range_is_open() -> None:
     unit = Unit(LIKELIHOOD, low=-4.0, width=4.0)
     wide = unit.difference(Estimate(0.1, -1.0, 1.0, 0.2, low_adjusted=-0.9, high_adjusted=1.0))
     assert (wide.low, wide.high, wide.low_adjusted, wide.high_adjusted) == (-math.inf, math.inf, -3.6, math.inf)
+
+
+def test_infinite_ends_are_read_back_from_json_as_they_were(tmp_path: Path) -> None:
+    ends = {"low": -math.inf, "high": math.inf, "low_adjusted": -0.1, "high_adjusted": math.inf}
+    own = compare(likelihoods(), likelihoods(0.2), by=["side"], resamples=100)
+    rows = tuple(
+        replace(row, estimate=replace(row.estimate, **ends), family="f") if row.metric.endswith("forgetting") else row
+        for row in own.rows
+    )
+    asked = Judgement("t", "", "", "forgetting", "block", 0.02, False, "inconclusive", 0.1, 0.0, math.inf)
+    gate = {"answer": "inconclusive", "policy": "p", "judgements": [asked.to_dict()]}
+    (tmp_path / "c.json").write_text(comparison_json([replace(own, rows=rows)], gate))
+    told = json.loads((tmp_path / "c.json").read_bytes(), parse_constant=pytest.fail)
+    assert told["comparisons"][0]["overall"]["forgetting"]["high"] == "Infinity"
+    assert not list(Draft202012Validator(comparison_schema()).iter_errors(told))
+    (again,), judged = read_comparisons(tmp_path / "c.json")
+    for one in (again.overall.forgetting, again.groups[0].biased_forgetting):
+        assert {name: getattr(one, name) for name in ends} == ends
+    assert judged is not None
+    assert judged.judgements[0].high == math.inf
+    row = json.loads(json.dumps(rows[-1].to_dict() | plain(Estimate(math.inf, -math.inf)), allow_nan=False))
+    assert (number(row["value"]), number(row["low"])) == (math.inf, -math.inf)
+    assert math.isnan(number(row["high"]))
 
 
 def test_what_is_detectable_is_shown_in_four_cases_of_five() -> None:
