@@ -8,11 +8,12 @@ import numpy as np
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.auc import auc_rows
+from chaintune.forgetting.bounds import Incomplete
 from chaintune.forgetting.chance import Every, judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.grouping import Grouping, grouping
-from chaintune.forgetting.missing import Incomplete, with_bounds
+from chaintune.forgetting.missing import with_bounds
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, every_example, pair
 from chaintune.forgetting.people import people_labels

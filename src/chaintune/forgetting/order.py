@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from chaintune.forgetting.auc import auc_rows
+from chaintune.forgetting.missing import between_bounds, incomplete_between
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import estimate_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs
@@ -50,9 +51,11 @@ def _final_safety(runs: Runs, task: str, pair: tuple[Checkpoint, Checkpoint], op
         return []
     values = runs.stacked(late, seeds, task) - runs.stacked(early, seeds, task)
     subject = subject_of(runs, late, task, seeds, early)
-    tables = [runs.tables([point] * len(seeds), seeds, task) for point in (late, early)]
+    sides = ([late] * len(seeds), [early] * len(seeds))
+    tables = [runs.tables(points, seeds, task) for points in sides]
+    rows = mean_rows(subject, "order_effect", runs.groups[task], values, seeds, options)
     return [
-        *mean_rows(subject, "order_effect", runs.groups[task], values, seeds, options),
+        *between_bounds(rows, subject, incomplete_between(runs, sides, seeds, task), seeds, options),
         *auc_rows(subject, "order_effect", runs.groups[task], tables[0], seeds, options, minus=tables[1]),
     ]
 

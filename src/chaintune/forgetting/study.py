@@ -14,7 +14,7 @@ from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
 from chaintune.forgetting.changes import adjusted_by_dimension
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
-from chaintune.forgetting.missing import incomplete_between, with_bounds
+from chaintune.forgetting.missing import between_bounds, incomplete_between, with_bounds
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
@@ -180,8 +180,10 @@ def _gains(runs: Runs, condition: Checkpoint, options: Inference) -> list[Result
         if seeds := runs.seeds([condition, base], task):
             values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
             subject = subject_of(runs, condition, task, seeds, base)
-            rows += mean_rows(subject, "gain", runs.groups[task], values, seeds, options)
-            later, earlier = (runs.tables([point] * len(seeds), seeds, task) for point in (condition, base))
+            sides = ([condition] * len(seeds), [base] * len(seeds))
+            own_rows = mean_rows(subject, "gain", runs.groups[task], values, seeds, options)
+            rows += between_bounds(own_rows, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
+            later, earlier = (runs.tables(points, seeds, task) for points in sides)
             rows += auc_rows(subject, "gain", runs.groups[task], later, seeds, options, minus=earlier)
     return rows
 

@@ -1,10 +1,14 @@
 """Variants of a study compared: each against the one that comes first, on the same examples and seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from chaintune.forgetting.bounds import Incomplete
 from chaintune.forgetting.changes import changes
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
+from chaintune.forgetting.missing import between_bounds, incomplete_between
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.references import lost_tasks, reference_checkpoints
 from chaintune.forgetting.rows import Subject, change_rows, samples, subject_of
@@ -12,7 +16,7 @@ from chaintune.forgetting.runs import Runs, last_tasks
 from chaintune.records import Checkpoint, ForgettingFrom, ResultRow, RowKey, variant_label
 from chaintune.stats.clusters import Floats
 
-_Values = tuple[str, list[int], Floats, bool]
+_Values = tuple[str, list[int], Floats, bool, Incomplete | None]
 
 
 def variant_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
@@ -24,6 +28,8 @@ def variant_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> l
 
     The whole tasks of all variants after one chain are one family (Holm); the groups of a dimension are a family in
     each variant, and its error rate is divided by the number of variants (Bonferroni).
+
+    What lacks a score is counted at its best and at its worst, so that it makes no difference shown.
 
     Sign: positive forgot, or gained, more than the first variant.
     """
@@ -49,19 +55,23 @@ def _of_chain(
     rows: list[ResultRow] = []
     ends: dict[tuple[RowKey, str], Ends] = {}
     for other in beside:
-        for task, (metric, seeds, values, doubled) in _differences(runs, first, other, reference):
+        for task, (metric, seeds, values, doubled, incomplete) in _differences(runs, first, other, reference):
             subject = subject_of(runs, other, task, seeds, first)
             if doubled:  # a difference of two differences may be as large as 2, and values lie between -1 and 1
                 values = values / 2
                 subject = replace(subject, item_unit=replace(subject.item_unit, width=2 * subject.item_unit.width))
-            own = _rows(runs, subject, metric, seeds, values, options)
-            ends |= {
-                (own[0].key, seed): at
-                for seed, at in whole_ends(subject.item_unit, runs.groups[task], values, seeds, options).items()
-            }
+            own = _rows(runs, subject, metric, seeds, values, options, incomplete)
+            known = whole_ends(subject.item_unit, runs.groups[task], values, seeds, options)
+            if incomplete:
+                known = _between(
+                    *(
+                        whole_ends(subject.item_unit, incomplete.groups, extreme, seeds, options)
+                        for extreme in incomplete.extremes()
+                    )
+                )
+            ends |= {(own[0].key, seed): at for seed, at in known.items()}
             rows += own
     name = variant_label(first.variant)
-    # No bounds are known of what is missing.
     return [
         replace(row, verdict="", verdict_reason=runs.left_out(row.task), reference_variant=name)
         for row in over_tasks(rows, ends, options)
@@ -82,21 +92,65 @@ def _differences(
                 for own, end in zip(starts, (first, other), strict=True)
             ]
             doubled = any(own[seed].chain for own in starts for seed in seeds)
-            yield task, ("variant_forgetting", seeds, lost[1] - lost[0], doubled)
+            # Counted from one base it falls out of the difference.
+            between = _incomplete(runs, (other, first), starts[::-1], seeds, task)
+            incomplete = between if doubled else incomplete_between(runs, _sides(first, other, seeds), seeds, task)
+            yield task, ("variant_forgetting", seeds, lost[1] - lost[0], doubled, incomplete)
     for task in last_tasks(first.chain):
         if seeds := runs.seeds([first, other], task):
             values = runs.stacked(other, seeds, task) - runs.stacked(first, seeds, task)
-            yield task, ("variant_gain", seeds, values, False)
+            incomplete = incomplete_between(runs, _sides(other, first, seeds), seeds, task)
+            yield task, ("variant_gain", seeds, values, False, incomplete)
+
+
+def _sides(before: Checkpoint, after: Checkpoint, seeds: Sequence[int]) -> tuple[list[Checkpoint], list[Checkpoint]]:
+    return [before] * len(seeds), [after] * len(seeds)
+
+
+def _incomplete(
+    runs: Runs,
+    ends: tuple[Checkpoint, Checkpoint],
+    starts: Sequence[Mapping[int, Checkpoint]],
+    seeds: Sequence[int],
+    task: str,
+) -> Incomplete | None:
+    """All examples of what the one lost beyond the other; a start that both share falls out of the difference."""
+    one, other = (
+        incomplete_between(runs, ([own[seed] for seed in seeds], [end] * len(seeds)), seeds, task)
+        for own, end in zip(starts, ends, strict=True)
+    )
+    if one is None or other is None:
+        return None
+    keys = [[runs.key(own[seed], seed) for own in starts] for seed in seeds]
+    alike = np.array([[bool(pair[0]) and pair[0] == pair[1]] for pair in keys])
+    before = [np.where(alike, 0.0, side.before) for side in (one, other)]
+    return replace(one, before=before[0], minus=replace(other, before=before[1]))
+
+
+def _between(least: Mapping[str, Ends], most: Mapping[str, Ends]) -> dict[str, Ends]:
+    """From the lower end at the least to the upper end at the most."""
+
+    def at(seed: str) -> Ends:
+        return lambda level: (least[seed](level)[0], most[seed](level)[1])
+
+    return {seed: at(seed) for seed in least}
 
 
 def _rows(
-    runs: Runs, subject: Subject, metric: str, seeds: Sequence[int], values: Floats, options: Inference
+    runs: Runs,
+    subject: Subject,
+    metric: str,
+    seeds: Sequence[int],
+    values: Floats,
+    options: Inference,
+    incomplete: Incomplete | None,
 ) -> list[ResultRow]:
-    rows = []
-    for seed, sample in samples(runs.groups[subject.task], values, seeds, options):
-        own = change_rows(subject, seed, changes(runs.groups[subject.task], sample, options))
-        biased = metric.replace("variant_", "variant_biased_")
-        names = {"forgetting": metric, "biased_forgetting": biased}
-        kept = own if metric == "variant_forgetting" else [row for row in own if row.is_whole]
-        rows += [replace(row, metric=names[row.metric], family=row.family and f"variant_{row.family}") for row in kept]
-    return rows
+    groups, own = runs.groups[subject.task], list[ResultRow]()
+    for seed, sample in samples(groups, values, seeds, options):
+        own += change_rows(subject, seed, changes(groups, sample, options))
+    names = {"forgetting": metric, "biased_forgetting": metric.replace("variant_", "variant_biased_")}
+    kept = own if metric == "variant_forgetting" else [row for row in own if row.is_whole]
+    return [
+        replace(row, metric=names[row.metric], family=row.family and f"variant_{row.family}")
+        for row in between_bounds(kept, subject, incomplete, seeds, options)
+    ]

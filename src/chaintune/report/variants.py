@@ -110,14 +110,14 @@ def against_first_table(rows: Sequence[ResultRow], level: float) -> Table | None
         for row in differences
     )
     units = units_in_words(row.unit for row in differences)
-    left_out = dict.fromkeys(f"{row.task}, {row.verdict_reason}" for row in differences if row.verdict_reason)
+    left_out = dict.fromkeys(f"{row.task}: {_left_out(row)}" for row in differences if row.verdict_reason)
     note = (
         f"Each variant minus {differences[0].reference_variant}, on the same examples and seeds, in {units}. Gain: "
         "score of the task that the last stage taught. Of each dimension the groups stand here of which a difference "
         "is shown, else the one that comes nearest to it. Equal: the whole interval lies within the margin of 2 "
         f"points, or the task's own. {corrections(every)}"
     )
-    note += f" Left out: {'; '.join(left_out)}." if left_out else ""
+    note += "".join(f" {text}" for text in left_out)
     return Table(
         "Variants against the first", note, (*names, "task", "what", "difference", "p", "than the first"), lines
     )
@@ -167,9 +167,18 @@ def _sentence(one: Against, row: ResultRow, level: float, learned: ResultRow | N
             f"{row.reference_variant} is shown: {size}"
         )
     before = "" if learned is None else _at_learning(learned, level, lost=estimate)
-    left_out = f" Left out: {row.verdict_reason}." if row.verdict_reason else ""
+    left_out = f" {_left_out(row)}" if row.verdict_reason else ""
     gains = "".join(_at_gain(gain, level) for gain in one.gained)
     return f"{text}{gains}.{before}{''.join(_groups(one, row, level))}{left_out}"
+
+
+def _left_out(row: ResultRow) -> str:
+    """How many examples lack a score, and what the interval makes of them."""
+    open_ended = math.isnan(row.estimate.low)
+    what = (
+        f"no interval: {row.estimate.reason}" if open_ended else "intervals have them at their best and at their worst"
+    )
+    return f"Left out of the estimate: {row.verdict_reason}; {what}."
 
 
 def _at_learning(row: ResultRow, level: float, *, lost: Estimate) -> str:

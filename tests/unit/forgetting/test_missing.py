@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import chaintune
 from chaintune.errors import DataError
 from chaintune.forgetting import summarise
+from chaintune.forgetting.bounds import Incomplete
 from chaintune.forgetting.grouping import Grouping
-from chaintune.forgetting.missing import Incomplete
 from chaintune.forgetting.pairing import OnMissing
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit

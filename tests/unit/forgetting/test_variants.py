@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.variants import variant_rows
-from chaintune.records import ForgettingFrom, ResultRow, Settings
+from chaintune.records import CheckpointScores, ForgettingFrom, ResultRow, Settings
 from chaintune.records.results import VARIANT_METRICS
 from chaintune.report.results import Results
 from chaintune.report.variants import against_first_sentences
@@ -126,8 +128,40 @@ def test_examples_without_a_score_are_told() -> None:
     given = [replace(one, scores={"s": replace(one.scores["s"], task="s")}) for one in given]
     found = variant_rows(Runs.of(given), OPTIONS, "trained")
     assert {row.verdict_reason for row in found} == {"1 of 13 examples without a score under some checkpoint"}
+    assert not any(row.estimate.is_shown(0.95) for row in found)
     results = Results(
         "t", summarise(given, study="made", roles={"s": "safety", "c": "capability"}, resamples=100), 0.95
     )
-    told = "Left out: 1 of 13 examples without a score under some checkpoint."
+    told = (
+        "Left out of the estimate: 1 of 13 examples without a score under some checkpoint; no interval: 1 of 13 "
+        "examples without a score, which in characters has no bounds."
+    )
     assert told in " ".join(against_first_sentences(results.shown, 0.95))
+
+
+@pytest.mark.parametrize("reference", ["trained", "base"])
+def test_missing_answers_make_no_difference_shown(reference: ForgettingFrom) -> None:
+    """The second variant is right and wrong as often as the first, and is silent where the first alone is right."""
+    first, other = [1.0, 1.0, 0.0, 0.0] * 30, [1.0, None, 1.0, 0.0] * 30
+    groups = {"kind": ["a", "b"] * 60}
+    given = []
+    for variant, end in ((FULL, first), (LORA, other)):
+        for chain, values in ((("s",), [1.0] * 120), (("s", "c"), end)):
+            scores = synthetic.scores([bool(value) for value in values], task="s", groups=groups)
+            gone = pa.array([value is None for value in values])
+            place = scores.table.schema.get_field_index("score")
+            column = pc.if_else(gone, pa.scalar(None, pa.float64()), scores.table.column("score"))
+            scores = replace(scores, table=scores.table.set_column(place, scores.table.schema.field(place), column))
+            given.append(CheckpointScores(synthetic.checkpoint(*chain, variant=variant), {"s": scores}))
+    given.append(CheckpointScores(synthetic.checkpoint(), given[0].scores))
+    differences = variant_rows(Runs.of(given), OPTIONS, reference)
+    whole, group = (
+        only(differences, metric, chain="s>c", **facts).estimate
+        for metric, facts in ((FORGETTING, {}), (BIASED, {"dimension": "kind", "group": "a"}))
+    )
+    assert whole.value == pytest.approx(-1 / 3), "on the examples that both have answered"
+    assert whole.low < -0.25 < 0 < whole.high
+    assert whole.p_value == 1
+    assert "what lacks a score is at its best and at its worst" in whole.method
+    assert group.low <= -0.5 + 0.25
+    assert not any(row.estimate.is_shown(0.95) for row in differences if row.metric == FORGETTING and row.is_whole)
