@@ -202,7 +202,8 @@ def _averaged(
         first = rows.setdefault(name, {})
         if trial in first:
             raise DataError(
-                f"{columns.place(row)}: trial '{trial}' of '{name}' is in {columns.place(first[trial])} too"
+                f"{columns.place(row)}: trial '{trial}' of '{name}' is in {columns.place(first[trial])} too; "
+                f"{what_to_do_of_repeats(as_table=False)}"
             )
         first[trial] = row
     means: list[float | None] = []
@@ -319,18 +320,22 @@ def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fiel
         raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
 
 
+def what_to_do_of_repeats(*, as_table: bool) -> str:
+    """What to do where an id is repeated; of a log that cannot tell trials apart a table has to be written first."""
+    first = "write the rows as a table of id, score and trial; " if as_table else ""
+    return (
+        f"repeats of one example depend on each other: {first}to average them, name what tells them apart, --columns "
+        "trial=COLUMN; to count each, give it an id of its own and name the column that they share, --cluster COLUMN"
+    )
+
+
 def _repeated(ids: Sequence[str], columns: Columns, *, trials: bool) -> str:
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if name in first:
             place, before = columns.place(row), columns.place(first[name])
-            twice = f"{place}: id '{name}' appears twice, first in {before}; "
-            if not trials:
-                return f"{twice}every example needs one of its own"
             return (
-                f"{twice}repeats of one example depend on each other: to average them, name what tells them apart, "
-                "--columns trial=COLUMN; to count each, give it an id of its own and name the column that they share, "
-                "--cluster COLUMN"
+                f"{place}: id '{name}' appears twice, first in {before}; {what_to_do_of_repeats(as_table=not trials)}"
             )
         first[name] = row
     return ""

@@ -8,6 +8,7 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.logs.details import CHANCE
 from chaintune.logs.facts import canonical
+from chaintune.logs.fields import what_to_do_of_repeats
 
 _LOG = logging.getLogger(__name__)
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
@@ -58,7 +59,8 @@ def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> di
     for sample in summaries:
         known = epochs.setdefault(canonical(sample.id), {})
         if sample.epoch in known:
-            raise DataError(f"{where}: sample '{sample.id}' of epoch {sample.epoch} appears twice")
+            twice = f"{where}: sample '{sample.id}' of epoch {sample.epoch} appears twice"
+            raise DataError(f"{twice}; {what_to_do_of_repeats(as_table=True)}")
         known[sample.epoch] = _value_of(scores_by_scorer(sample), scorer)
     ways = log.eval.config.epochs_reducer or [_MEAN]
     if _MEAN in ways or all(len(known) == 1 for known in epochs.values()):

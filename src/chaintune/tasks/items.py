@@ -118,7 +118,10 @@ def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") 
         known = bearers.setdefault(example.id, set())
         bearer = canonical_digest([example.id, example.groups, example.cluster])[:16]
         if other is not example and items.columns.id:
-            problems.append(f"{row.where}: id '{example.id}' is taken by {one.where}; every row needs its own")
+            problems.append(
+                f"{row.where}: id '{example.id}' is taken by {one.where}; every row needs its own, and repeats of one "
+                "example share a cluster"
+            )
         elif split and row.get(split) != one.get(split):
             problems.append(f"{row.where}: {alike}, of another split; remove one")
         elif other.target != example.target:

@@ -174,7 +174,9 @@ def test_another_way_over_the_epochs_is_read_from_the_log(tmp_path: Path) -> Non
 
 def test_one_epoch_twice_and_two_ids_alike_are_refused(tmp_path: Path) -> None:
     twice = [archives.sample(0, {"match": value}) for value in ("C", "I")]
-    with pytest.raises(DataError, match="sample 'q0' of epoch 1 appears twice"):
+    with pytest.raises(
+        DataError, match=r"sample 'q0' of epoch 1 appears twice.*--columns trial=COLUMN.*--cluster COLUMN"
+    ):
         scores_of(tmp_path / "l.json", twice)
     alike = [archives.sample(0, {"match": "C"}, id=name) for name in (1, "1")]
     with pytest.raises(DataError, match="id '1' appears twice"):

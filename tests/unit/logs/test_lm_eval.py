@@ -229,7 +229,9 @@ def test_ids_that_come_round_are_those_of_filters_in_order(tmp_path: Path, hashe
 def test_ids_of_several_examples_are_no_filters(tmp_path: Path, changes: dict[str, Any]) -> None:
     lines = old([logs.sample(0, 1), logs.sample(1, 1), logs.sample(0, 1), logs.sample(1, 1, **changes)])
     lines += [logs.sample(1, 0)] if "doc_id" in changes else []
-    with pytest.raises(DataError, match="appears twice"):
+    with pytest.raises(
+        DataError, match=r"appears twice.*a table of id, score and trial.*trial=COLUMN.*--cluster COLUMN"
+    ):
         read_log(logs.write(tmp_path / "b", old(lines)), ReadOptions())
 
 

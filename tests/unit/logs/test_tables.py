@@ -568,7 +568,7 @@ def test_trials_of_one_example_are_averaged(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"id 'e00' appears twice.*, --columns trial=COLUMN"):
         chaintune.compare(*both(tmp_path, sides), resamples=FAST)
     twice = [*sides[0], sides[0][0]]
-    with pytest.raises(DataError, match=r"line 91: trial '0' of 'e00' is in .*line 1 too"):
+    with pytest.raises(DataError, match=r"line 91: trial '0' of 'e00' is in .*line 1 too; .*--cluster COLUMN"):
         chaintune.compare(*both(tmp_path, (twice, twice)), columns={"trial": "seed"}, resamples=FAST)
     mixed = [row | {"faith": "ab"[k % 2]} for k, row in enumerate(sides[0])]
     with pytest.raises(DataError, match="trials of 'e00' have the same groups and cluster, and this one has others"):
