@@ -19,7 +19,7 @@ def order_rows(runs: Runs, roles: Mapping[str, Role], options: Inference, refere
 
     `order_effect` is the final score of a safety task where it comes later minus that where it comes
     earlier, on the same examples. `asymmetry` is the forgetting of the safety task when it comes first
-    minus the forgetting of the capability task when that comes first.
+    minus the forgetting of the capability task when that comes first, each by the item metric that decides about it.
     """
     rows: list[ResultRow] = []
     for one, other in _reversed_pairs(runs):
@@ -92,4 +92,4 @@ def _asymmetry(
         return combination(drawn, weights, level=options.level, seed=options.seed)
 
     rows = estimate_rows(subject, "asymmetry", seeds, between)
-    return [replace(row, unit=unit.metric.unit) for row in rows]
+    return [replace(row, unit=unit.metric.unit, item_metric=unit.metric.name) for row in rows]

@@ -168,10 +168,16 @@ class Runs:
         return self.units[task] if task in self.units else self.common_unit(list(self.units)) or SHARES
 
     def common_unit(self, tasks: Sequence[str]) -> Unit | None:
-        """The unit in which tasks score, as wide as the widest of them; None where they score in different ones."""
+        """The unit in which tasks score, as wide as the widest of them; None where they score in different ones.
+
+        Tasks in one unit may have several item metrics: it is named after all of them, in the order of the tasks.
+        """
         units = [self.units[task] for task in tasks]
         same = len({SHARE if is_share(unit.metric.unit) else unit.metric.unit for unit in units}) == 1
-        return max(units, key=lambda unit: unit.width) if same else None
+        if not same:
+            return None
+        widest, names = max(units, key=lambda unit: unit.width), dict.fromkeys(unit.metric.name for unit in units)
+        return replace(widest, metric=replace(widest.metric, name=" and ".join(names)))
 
     def key(self, condition: Checkpoint, seed: int) -> str:
         """Address of the weights; empty where it is not known."""

@@ -473,6 +473,11 @@ _OTHERS = {
 }
 
 
+def _by_several(row: ResultRow) -> str:
+    """The item metrics of a difference or mean of tasks that have each their own."""
+    return f", by {row.item_metric.replace('_', ' ')}" if " and " in row.item_metric else ""
+
+
 def _others(rows: Sequence[ResultRow]) -> list[Table]:
     known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"}
     known |= CURVATURE_METRICS | KL_METRICS | {*VARIANT_METRICS}
@@ -480,7 +485,7 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
     names, cells_of = checkpoint_columns(rest)
     lines = [
         (
-            _OTHERS.get(row.metric, row.metric.replace("_", " ")),
+            _OTHERS.get(row.metric, row.metric.replace("_", " ")) + _by_several(row),
             *cells_of(row),
             " ".join(filter(None, (row.task, f"by {row.dimension}" if row.dimension else ""))),
             change(row, named=True),
@@ -489,4 +494,6 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
         for row in rest
     ]
     note = f"In {units_in_words(row.unit for row in rest)}."
+    if any(map(_by_several, rest)):
+        note += " Points of two measures are not alike: where guessing scores more, fewer of them can be lost."
     return [Table("Further results", note, ("what", *names, "task", "value", "p"), tuple(lines))]

@@ -15,6 +15,7 @@ import chaintune
 from chaintune.errors import ConfigError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.order import OTHER_UNITS
+from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.units import Unit
 from chaintune.gate import judge, read_policy
 from chaintune.gate.proposal import proposed_policy
@@ -181,6 +182,23 @@ def test_tasks_in_one_unit_have_transfers_and_an_asymmetry_in_it() -> None:
     assert value(rows, "bwt").estimate.value == pytest.approx(-0.1, abs=0.01)
     assert value(rows, "asymmetry").estimate.value == pytest.approx(0.0, abs=0.01)
     assert value(rows, "order_effect").estimate.value == pytest.approx(0.1, abs=0.01)
+
+
+def test_an_asymmetry_and_a_transfer_of_two_measures_name_both() -> None:
+    per_byte = replace(likelihoods(task="c"), metric=replace(LIKELIHOOD, name="per_byte"))
+    third = replace(per_byte, task="d")
+    rows = chains(likelihoods(task="s"), per_byte)
+    assert value(rows, "asymmetry").item_metric == "likelihood and per_byte"
+    assert {row.item_metric for row in rows if row.metric == "bwt"} == {"likelihood", "per_byte"}  # of one task each
+    tables = result_tables(Results("t", rows, 0.95))
+    (others,) = [table for table in tables if table.title == "Further results"]
+    (said,) = {line[0] for line in others.rows if line[0].startswith("Asymmetry")}
+    assert said.endswith("minus that of the capability task, by likelihood and per byte")
+    assert "Points of two measures are not alike" in others.note
+    runs = Runs.of([CheckpointScores(synthetic.checkpoint(), {"s": likelihoods(task="s"), "c": per_byte, "d": third})])
+    unit = runs.common_unit(["s", "c", "d"])
+    assert unit is not None
+    assert unit.metric.name == "likelihood and per_byte"
 
 
 def test_tasks_in_different_units_have_none() -> None:
