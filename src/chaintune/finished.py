@@ -1,6 +1,5 @@
 """A finished run read back from its folder, as the values that Python returned when it was made."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,6 +10,7 @@ from chaintune.files.reading import as_written, read_json
 from chaintune.forgetting.orders import Influence, OrderScores, PredictedOrders
 from chaintune.forgetting.recommend import chosen_chain, recommend
 from chaintune.records import Audit, Estimate, Scores, Series
+from chaintune.records.amounts import number
 from chaintune.records.mitigations import LATER
 from chaintune.report.comparison import read_comparisons
 from chaintune.report.folder import COMPARISON, RESULTS, read_results
@@ -123,8 +123,7 @@ def _order(content: Mapping[str, Any]) -> OrderScores:
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
-    known: dict[str, Any] = {name: math.nan if value is None else value for name, value in content.items()}
-    return Estimate(**known)
+    return Estimate(**{name: number(value) for name, value in content.items()})
 
 
 def _compared(path: Path) -> Audit | Series:

@@ -5,7 +5,7 @@ Source: Manski (1990), "Nonparametric bounds on treatment effects".
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import numpy as np
@@ -41,7 +41,7 @@ class Incomplete:
     groups: Grouping
     before: Floats
     after: Floats
-    minus: "Incomplete | None" = None
+    minus: "Incomplete | None" = field(default=None, kw_only=True)
 
     def extremes(self) -> tuple[Floats, Floats]:
         """The smallest and the largest change, before minus after, that each example can have. Shape: `[S, E]` each."""

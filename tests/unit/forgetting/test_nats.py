@@ -112,7 +112,7 @@ def test_an_end_that_says_nothing_is_infinite_where_the_range_is_open() -> None:
 
 
 def test_infinite_ends_are_read_back_from_json_as_they_were(tmp_path: Path) -> None:
-    ends = {"low": -math.inf, "high": math.inf, "low_adjusted": -0.1, "high_adjusted": math.inf}
+    ends: dict[str, Any] = {"low": -math.inf, "high": math.inf, "low_adjusted": -0.1, "high_adjusted": math.inf}
     own = compare(likelihoods(), likelihoods(0.2), by=["side"], resamples=100)
     rows = tuple(
         replace(row, estimate=replace(row.estimate, **ends), family="f") if row.metric.endswith("forgetting") else row
