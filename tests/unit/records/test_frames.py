@@ -34,7 +34,7 @@ def test_scores_as_plain_data_are_json_also_where_a_choice_is_impossible() -> No
     found = replace(found, table=found.table.set_column(column, "choice_logprobs", values))
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["examples"][1]["groups"] == {"faith": ["a", "b"], "age": []}
-    assert told["examples"][0]["choice_logprobs"] == [None, -1.0]
+    assert told["examples"][0]["choice_logprobs"] == ["-Infinity", -1.0]
     assert (told["task"], len(told["examples"])) == ("t", 3)
 
 
