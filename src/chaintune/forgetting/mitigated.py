@@ -9,7 +9,7 @@ import numpy as np
 from chaintune.forgetting.chance import checkpoint_levels, judged_between, not_above_chance
 from chaintune.forgetting.changes import dimension_disparity
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
-from chaintune.forgetting.missing import incomplete_between, with_bounds
+from chaintune.forgetting.missing import between_bounds, incomplete_between, with_bounds
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.references import reference_chains, reference_checkpoints
@@ -76,7 +76,9 @@ def _returns(
         return rows
     subject = subject_of(runs, condition, task, seeds, after)
     groups, values = runs.groups[task], runs.stacked(condition, seeds, task) - runs.stacked(after, seeds, task)
-    rows += mean_rows(subject, "regained", groups, values, seeds, options)
+    regained = mean_rows(subject, "regained", groups, values, seeds, options)
+    incomplete = incomplete_between(runs, ([condition] * len(seeds), [after] * len(seeds)), seeds, task)
+    rows += between_bounds(regained, subject, incomplete, seeds, options)
     for seed, sample in samples(groups, values, seeds, options):
         for dimension in groups.dimensions:
             spread = dimension_disparity(groups, sample, dimension, options)

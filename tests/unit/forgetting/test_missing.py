@@ -16,7 +16,10 @@ from chaintune.errors import DataError
 from chaintune.forgetting import summarise
 from chaintune.forgetting.bounds import Incomplete
 from chaintune.forgetting.grouping import Grouping
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.order import order_rows
 from chaintune.forgetting.pairing import OnMissing
+from chaintune.forgetting.runs import Runs
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
 from chaintune.records import (
@@ -180,6 +183,16 @@ def test_groups_balanced_over_labels_have_bounds_too() -> None:
         lower, upper = found.bounds_of("faith", one.group, "biased_forgetting")
         assert lower.value < 0 < upper.value
         assert (one.biased_forgetting.value, one.biased_forgetting.is_shown(0.95)) == (0.0, False)
+
+
+def test_missing_answers_make_no_order_effect_shown() -> None:
+    """Both orders are as often right; one is silent where the other alone is right."""
+    ends: dict[tuple[str, str], list[Score]] = {("t", "c"): [1, 1, 0, 0] * 30, ("c", "t"): [1, None, 1, 0] * 30}
+    made = [CheckpointScores(synthetic.checkpoint(*chain), {"t": side(scores)}) for chain, scores in ends.items()]
+    rows = order_rows(Runs.of(made), {"t": "safety", "c": "capability"}, Inference(resamples=FAST), "trained")
+    effect = next(row.estimate for row in rows if row.metric == "order_effect")
+    assert effect.value == pytest.approx(1 / 3)
+    assert (effect.low < 0, effect.p_value) == (True, 1)
 
 
 def test_a_score_without_bounds_leaves_all_open_with_the_reason() -> None:
