@@ -134,7 +134,7 @@ def test_infinite_ends_are_read_back_from_json_as_they_were(tmp_path: Path) -> N
     assert math.isnan(number(row["high"]))
 
 
-def test_what_is_detectable_is_shown_in_four_cases_of_five() -> None:
+def test_what_is_detectable_is_shown_with_80_percent_power() -> None:
     design = replace(synthetic.nested(np.random.default_rng(0), groups=2, clusters=20, size=3), bounded=False)
 
     def draw(seed: int) -> Any:

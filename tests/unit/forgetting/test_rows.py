@@ -56,7 +56,7 @@ def test_the_detectable_difference_of_seeds_is_shown_after_correction(seeds: int
     ]
     told = [row.estimate.value for each in drawn for row in pooled(found, each, "detectable_biased_forgetting")]
     power = simulated_power(found.design, range(1, groups + 1), flips, float(np.median(told)), seeds=seeds, draws=16)
-    # Four in five, less two and a half standard errors of 16 data sets.
+    # 80 %, less two and a half standard errors of 16 data sets.
     assert power.value > 0.55
 
 

@@ -54,7 +54,7 @@ def test_proposed_budgets_pass_when_nothing_is_lost(tmp_path: Path, monkeypatch:
         )
         answers.append(judge(policy, [compared]).answer)
     assert "fail" not in answers
-    # Four in five, less two and a half standard errors of 25 data sets.
+    # 80 %, less two and a half standard errors of 25 data sets.
     assert answers.count("pass") >= 25 * 0.8 - 2.5 * 2
 
 

@@ -27,7 +27,7 @@ def decided(rng: np.random.Generator, truth: float, limit: float) -> list[bool]:
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.01, 0.04])
-def test_so_many_more_examples_decide_in_four_cases_of_five(truth: float) -> None:
+def test_so_many_more_examples_decide_with_80_percent_power(truth: float) -> None:
     answers = decided(np.random.default_rng(1), truth, 0.02)
     assert np.mean(answers) >= 0.8 - 2.5 * math.sqrt(0.16 / 1000)
 
@@ -50,7 +50,7 @@ def decided_once(rng: np.random.Generator, truth: float) -> list[bool]:
 
 
 @pytest.mark.parametrize("tests", [1, 11])
-def test_a_limit_with_that_room_is_kept_by_every_group_in_four_cases_of_five(tests: int) -> None:
+def test_a_limit_with_that_room_is_kept_by_every_group_with_80_percent_power(tests: int) -> None:
     room = room_to_pass(0.0, Z * ERROR, 0.95, tests)
     kept = special.ndtr((room - Z * ERROR) / ERROR) ** tests
     assert kept == pytest.approx(0.8, abs=1e-3)
