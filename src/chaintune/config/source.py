@@ -108,10 +108,6 @@ def _on_one_line(text: str) -> str:
 def read_source(path: Path, *, expected: str = _STUDY) -> Source:
     """Plain data and places of a YAML file, read by the safe loader only.
 
-    Args:
-        path: of the file.
-        expected: as `parse_source` takes it.
-
     Raises:
         ConfigError: there is no such file, or it is no YAML mapping.
     """
@@ -132,13 +128,7 @@ def read_source(path: Path, *, expected: str = _STUDY) -> Source:
 
 
 def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) -> Source:
-    """Plain data and places of YAML text; duplicate keys are noted as problems.
-
-    Args:
-        text: of the file.
-        name: what to call it in messages.
-        folder: where relative paths in it start.
-        expected: what kind of file it should be, and what should be at its top.
+    """Plain data and places of YAML text, whose relative paths start in `folder`; duplicate keys are noted as problems.
 
     Raises:
         ConfigError: the text is no YAML, or no mapping at the top.

@@ -19,15 +19,7 @@ _NUMBER = re.compile(r"\(os error (\d+)\)|Os \{ code: (\d+),")
 
 @contextmanager
 def os_errors_as_store_error(folder: Path, trouble: str = "") -> Iterator[None]:
-    """Raise a full disk as `StoreError`, and with `trouble` every other error of the operating system.
-
-    Args:
-        folder: that is written to.
-        trouble: what did not work, as the end of a sentence; empty leaves other errors as they are.
-
-    Raises:
-        StoreError: in place of the operating system's error.
-    """
+    """Raise a full disk as `StoreError`, and with `trouble`, the end of a sentence, every other error of the system."""
     try:
         yield
     except Exception as error:

@@ -16,10 +16,6 @@ KINDS = "a frame of pandas or polars, an Arrow table, a Hugging Face data set or
 def frame_rows(table: Any, where: str) -> list[Row] | None:
     """The rows of a table in memory; None where it is no table.
 
-    Args:
-        table: anything.
-        where: what to call it.
-
     Raises:
         DataError: a table of which no rows can be made.
     """

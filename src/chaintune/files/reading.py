@@ -43,9 +43,6 @@ def read_rows(path: Path) -> list[Row]:
 def iter_rows(path: Path) -> Iterator[Row]:
     """The rows of a file one after the other; what cannot be read is raised at the end, together.
 
-    Args:
-        path: its suffix says how to read it.
-
     Raises:
         DataError: no such file, a suffix not known, or a line that cannot be read.
     """
@@ -75,12 +72,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def refuse_lfs_pointer(path: Path, error: type[ChaintuneError]) -> None:
-    """Refuse what a clone without git-lfs holds in place of a file.
-
-    Args:
-        path: one that cannot be read is left for its reader to refuse.
-        error: what is raised.
-    """
+    """Refuse what a clone without git-lfs holds in place of a file; what cannot be read is left to its reader."""
     try:
         with path.open("rb") as stream:
             beginning = stream.read(len(_LFS_POINTER))
@@ -161,15 +153,7 @@ def check_shape(value: Any, shape: Any, name: str = "it") -> None:
 
 @contextmanager
 def as_written(path: Path, remedy: str = ANEW) -> Iterator[None]:
-    """Raise what comes of reading a file that is not as chaintune wrote it, as `DataError`.
-
-    Args:
-        path: of the file.
-        remedy: what writes it anew.
-
-    Raises:
-        DataError: in place of the errors of a value that is missing, or of another type.
-    """
+    """Raise what comes of reading a file that is not as chaintune wrote it, as `DataError` that names the remedy."""
     try:
         yield
     except DataError as error:

@@ -131,10 +131,6 @@ def _fields(value: Any, depth: int = _DEEPEST) -> Iterator[str]:
 def checked_text(value: Any, what: str) -> str:
     """The value itself, when it is text that is not blank and that UTF-8 can hold.
 
-    Args:
-        value: of any type.
-        what: the beginning of the error sentence.
-
     Raises:
         DataError: it is not such a text.
     """

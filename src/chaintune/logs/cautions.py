@@ -16,12 +16,7 @@ _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")
 
 
 def cautions(before: Log, after: Log) -> dict[str, str]:
-    """Sentences by kind, of dependent examples, prompts not compared, unused templates, quantised weights, servers.
-
-    Args:
-        before: the log of the earlier checkpoint.
-        after: the log of the later one.
-    """
+    """Sentences by kind, of dependent examples, prompts not compared, unused templates, quantised weights, servers."""
     found = dict(_dependent(before))
     if not (before.digests.keys() & after.digests.keys() or (before.content and after.content)):
         found["prompts"] = (

@@ -184,11 +184,6 @@ def compare_pairs(
 ) -> list[Comparison]:
     """One comparison for each pair of checkpoints and each task that both have, corrected over pairs and tasks.
 
-    Args:
-        pairs: that were read.
-        options: how to compare.
-        on_draw: as `compare_sides` takes it.
-
     Raises:
         ConfigError: a dimension that no task has.
         DataError: two are not comparable.
@@ -313,10 +308,6 @@ def objections(before: Log, after: Log) -> list[str]:
     """The reasons why two logs should not be compared; empty when there are none.
 
     Facts of one side only are ignored. Models and tokenizers may differ; the questions may not.
-
-    Args:
-        before: the log of the earlier checkpoint.
-        after: the log of the later one.
     """
     reasons = [f"{side}, {doubt}" for side, log in (("before", before), ("after", after)) for doubt in log.doubts]
     for name, known in before.facts.items():

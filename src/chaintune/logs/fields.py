@@ -171,12 +171,7 @@ def _check_are_groups(columns: Columns, fields: Fields) -> None:
 
 
 def _labels(groups: Sequence[tuple[str, ...]], golds: Sequence[Any]) -> list[tuple[str, ...]]:
-    """Groups on the dimension of gold labels, whose case and blanks say nothing; without the field, the golds.
-
-    Args:
-        groups: of each row, as the log's field of that name writes them.
-        golds: what is right in each row; empty where the log does not say.
-    """
+    """Groups on the dimension of gold labels, whose case and blanks say nothing; without the field, the golds."""
     if golds and not any(groups):
         texts = [as_label(text_of(gold) or "") for gold in golds]
         return [(text,) for text in texts] if are_labels(set(texts)) and all(texts) else list(groups)
@@ -192,11 +187,7 @@ def _averaged(
     clusters: Sequence[str],
     why: Sequence[str | None],
 ) -> tuple[list[str], list[float | None], list[Groups], list[str], list[str | None]]:
-    """One row an example: the mean over its trials that have a score.
-
-    Raises:
-        DataError: a trial appears twice, or trials of one example differ in groups or cluster.
-    """
+    """One row an example: the mean over its trials that have a score; an error where these contradict each other."""
     rows: dict[str, dict[str, int]] = {}
     for row, (name, trial) in enumerate(zip(ids, trials, strict=True)):
         first = rows.setdefault(name, {})

@@ -12,12 +12,7 @@ _FRACTIONS = ("temperature", "top_p")
 
 
 def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
-    """Task version and arguments, solvers, scorer and sampling by name; what the log does not hold is left out.
-
-    Args:
-        header: of a log, as plain data of the form that inspect-ai gives it.
-        scorer: whose options matter; a judge's model is one of them.
-    """
+    """Task version and arguments, solvers, scorer and sampling by name; what the log does not hold is left out."""
     spec, plan = header["eval"], header.get("plan") or {}
     facts = {"task version": brief(spec.get("task_version", 0)), "score of an example": _reduced(spec)}
     facts |= named("task argument", spec.get("task_args") or {})
@@ -40,12 +35,7 @@ def _reduced(spec: Mapping[str, Any]) -> str:
 
 
 def doubts_of(header: Mapping[str, Any], samples: int) -> tuple[str, ...]:
-    """Reasons against comparing a log with any other.
-
-    Args:
-        header: of a log, as for `facts_of`.
-        samples: how many the log holds that ended without an error.
-    """
+    """Reasons against comparing a log, `samples` of which ended without an error, with any other."""
     invalid = ("the log is marked as invalid",) if header.get("invalidated") else ()
     if not (ended := ending(header.get("status", "started"))):
         return invalid

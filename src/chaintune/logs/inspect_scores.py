@@ -21,11 +21,6 @@ _LONGEST_ERROR = 100
 def scorer_of(samples: Iterable[Mapping[str, Any]], chosen: str | None, where: str) -> str:
     """The name of the chosen score, or of the only one; `scorer.name` where a scorer gives several values by name.
 
-    Args:
-        samples: what each scored, by scorer.
-        chosen: the score's name; None for the only one.
-        where: the file.
-
     Raises:
         ConfigError: there is no such score, or there are several and none was named.
     """

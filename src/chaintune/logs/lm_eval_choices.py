@@ -31,10 +31,6 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
 
     A choice is called by its text where all examples offer the same ones, in whatever order, else by its place. Where
     what is right does not follow from them as the log scores it, ties alone are added.
-
-    Args:
-        columns: those of `choice_fields` and the metric's.
-        metric: by which a choice is preferred, one of `METRICS`.
     """
     answers, targets = columns.values[ANSWERS], columns.values[_TARGET]
     offers = list(zip(*_choices(columns), strict=True))

@@ -155,11 +155,7 @@ class CompareOptions:
         return frozenset(name for text in self.by for name in parts_of(text))
 
     def judged(self, pairs: int = 1) -> Inference:
-        """How sure pairs of checkpoints are compared, whichever the chosen one was chosen to be.
-
-        Args:
-            pairs: that are compared beside each other.
-        """
+        """How sure pairs of checkpoints are compared, whichever the chosen one was chosen to be."""
         inference = replace(self.inference, pairs=pairs)
         if self.chosen_of == 1:
             return inference
@@ -229,11 +225,7 @@ def compare_options(
 
 
 def metric_options(metrics: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The options of reading that metrics name, the first of which decides.
-
-    Args:
-        metrics: task -> names; the name of all other tasks is empty.
-    """
+    """The options of reading for each task's metrics, the first of which decides; the empty name is all other tasks."""
     firsts = {task: names[0] for task, names in metrics.items() if names}
     further = {task: tuple(dict.fromkeys(names[1:])) for task, names in metrics.items()}
     further = {task: tuple(name for name in names if name != firsts[task]) for task, names in further.items() if names}

@@ -49,11 +49,7 @@ READERS = Registry(
 
 
 def read_log(path: Path, options: ReadOptions) -> Mapping[str, Log]:
-    """Every task of a log, by name.
-
-    Args:
-        path: a file or a folder.
-        options: what to read of it.
+    """Every task of a log, which is a file or a folder, by name.
 
     Raises:
         ConfigError: a reader, field or task that does not exist.

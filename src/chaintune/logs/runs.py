@@ -83,13 +83,7 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
 
 
 def metric_of(candidates: Iterable[str], options: ReadOptions, where: Path, *, preferred: str = "") -> str:
-    """The metric that the options name; else the preferred one, or the only one.
-
-    Args:
-        candidates: every metric that is one number an example.
-        options: of reading.
-        where: the file.
-        preferred: taken where it is among the candidates and none is named.
+    """The metric that the options name; else the preferred one where it is a candidate, or the only one.
 
     Raises:
         ConfigError: there is no such metric, or there are several and none was named.
@@ -111,10 +105,6 @@ def averaged(rows: Sequence[Row], id_field: str) -> list[Row]:
     """One row an example: the mean over its trials that have a score, and what else the first one says.
 
     Rows of one id that no trial tells apart are left as they are.
-
-    Args:
-        rows: in any order.
-        id_field: the field that names the example.
     """
     by_id: dict[Any, list[Row]] = {}
     for row in rows:

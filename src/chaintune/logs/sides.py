@@ -60,11 +60,6 @@ class Sides:
 def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
     """Both sides of a comparison.
 
-    Args:
-        before: what the earlier checkpoint scored.
-        after: what the later one did.
-        options: how to read them, and what becomes of tasks that only one of them has.
-
     Raises:
         ConfigError: a reader, field or task that does not exist.
         DataError: a log cannot be read, or the two have no task in common.
@@ -74,12 +69,7 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
 
 
 def read_series(checkpoints: Mapping[str, Logged], options: CompareOptions, *, against_first: bool) -> list[Sides]:
-    """Both sides of each comparison of a series, of which each checkpoint is read once.
-
-    Args:
-        checkpoints: name -> what it scored, in order.
-        options: how to read them, and what becomes of tasks that only one of two has.
-        against_first: they are rivals: each is compared with the first one only.
+    """Both sides of each comparison of a series, each checkpoint read once; rivals are held against the first one only.
 
     Raises:
         ConfigError: a reader, field or task that does not exist.
@@ -144,11 +134,7 @@ def shared(log: Log, other: Log) -> Log:
 
 
 def _with_further(logs: Mapping[str, Log], logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
-    """The logs with their scores by each further metric: made of what they hold, else read again.
-
-    Raises:
-        ConfigError: a log has no such metric.
-    """
+    """The logs with their scores by each further metric: made of what they hold, else read again."""
     known = {}
     for task, log in logs.items():
         further = {}

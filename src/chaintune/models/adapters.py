@@ -71,12 +71,7 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
 
 
 def name_base(folder: Path, name: str) -> None:
-    """Have an adapter that lies in a folder name its base, where PEFT wrote down a path of this machine.
-
-    Args:
-        folder: of a checkpoint; one without an adapter stays as it is.
-        name: of the base, as others can understand it.
-    """
+    """Have a folder's adapter, if any, name its base as others know it, where PEFT wrote a path of this machine."""
     config = folder / ADAPTER_CONFIG
     if not config.is_file():
         return

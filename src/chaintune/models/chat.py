@@ -76,11 +76,7 @@ def template_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
 
 
 def _own_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
-    """The text of the tokenizer's template of this name; the default one where there is no name.
-
-    Raises:
-        ModelError: it has none of this name.
-    """
+    """The text of the tokenizer's template of this name; the default one where there is no name."""
     own = tokenizer.chat_template
     templates: dict[str, str] = own if isinstance(own, dict) else {_DEFAULT: own}
     if (wished := name or _DEFAULT) in templates:
@@ -156,10 +152,6 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
 
     Of a conversation without a turn it is what opens the user's.
 
-    Args:
-        tokenizer: of the model.
-        examples: whose prompts are turns.
-
     Raises:
         DataError: the template refuses the turns of one.
         ModelError: there is no template.
@@ -219,11 +211,7 @@ class _Rendering:
         return texts
 
     def opened(self, example: str, history: Sequence[Message]) -> str:
-        """The rendered turns of an example, with the words that open an answer behind them.
-
-        Raises:
-            DataError: the template refuses them.
-        """
+        """The rendered turns of an example, with the words that open an answer behind them."""
         try:
             (text,) = self.texts([history], opens=True)
         except (TemplateError, TypeError) as error:

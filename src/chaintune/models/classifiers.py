@@ -37,10 +37,6 @@ class Labels:
     def place(self, label: str | int, model: str) -> int:
         """The place of a label by its name, case ignored, or by its number.
 
-        Args:
-            label: as a user names it.
-            model: named in errors.
-
         Raises:
             ConfigError: there is no such label.
         """

@@ -174,14 +174,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Exampl
 def prompts_of(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], limit: int | None, new_tokens: int, *, task: str
 ) -> list[tuple[int, ...]]:
-    """Token ids of the prompts of a task, as `encode_prompts` has them, none too long for a model's context.
-
-    Args:
-        tokenizer: of the model.
-        examples: of the task.
-        limit: tokens of the context; None where there is no limit.
-        new_tokens: that may be written behind each.
-        task: named in errors.
+    """Token ids of a task's prompts, as `encode_prompts` has them, each with room for the new tokens in the context.
 
     Raises:
         DataError, ModelError: as `encode_prompts` and `check_lengths` have it; the message names the task.

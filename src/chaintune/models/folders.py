@@ -35,10 +35,6 @@ def opening(what: str, doing: str = "cannot be opened") -> Iterator[None]:
     Transformers, tokenizers, PEFT and safetensors check little of what they read, and raise almost any exception there
     is, tokenizers also Rust's panic, which is no `Exception`.
 
-    Args:
-        what: the beginning of the sentence.
-        doing: what went wrong.
-
     Raises:
         ModelError: for anything that is neither ours nor a wish to stop.
     """

@@ -113,11 +113,7 @@ def named_refusals() -> Iterator[None]:
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
-    """A value as the setting's type; a number that YAML takes for text, `1e-4`, as a number.
-
-    Raises:
-        ConfigError: it is of another type.
-    """
+    """A value as the setting's type; a number that YAML takes for text, `1e-4`, as a number."""
     reads = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     try:
         return reads.validate_python(value, strict=isinstance(value, bool))

@@ -23,11 +23,6 @@ def encode_taught(
     choices the right one is taught, by the tokens by which it is scored and what ends it; of a preference both answers
     are there, the chosen one first.
 
-    Args:
-        tokenizer: of the model.
-        examples: of any target.
-        last_turn_only: leave out what the assistant says within the prompt.
-
     Raises:
         DataError, ModelError: as `encode_examples` has it.
     """

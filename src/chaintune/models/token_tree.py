@@ -115,14 +115,7 @@ def cuts(
 
 
 def _mark(predicts: list[bool], known: int, length: int, count: int) -> int:
-    """Mark what predicts on the path to a sequence's end, and return how many nodes did not yet.
-
-    Args:
-        predicts: of the nodes on the path to the sequence before; changed in place.
-        known: nodes that the two paths have in common.
-        length: of the path.
-        count: how many of its last nodes predict something.
-    """
+    """Mark the last `count` nodes of a path that shares `known` with the one before; how many were not marked."""
     predicts[known:] = [False] * (length - known)
     new = count - sum(predicts[length - count :])
     predicts[length - count :] = [True] * count
@@ -135,12 +128,7 @@ def size(ordered: Sequence[Tokens]) -> int:
 
 
 def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The last nodes of every sequence: each once, ascending, and where each sequence's own stand among them.
-
-    Args:
-        tree: of some sequences.
-        counts: how many of each sequence, at least one.
-    """
+    """The last nodes of every sequence: each once, ascending, and where each sequence's own stand among them."""
     ends = zip(tree.ends, counts, strict=True)
     return once([node for end, count in ends for node in tree.path(int(end), last=count)])
 

@@ -63,12 +63,6 @@ def check_whole(model: Any, about: Mapping[str, Any], folder: Path, allow_unused
 def check_adapter(missing: Collection[str], unexpected: Collection[str], total: int, folder: Path) -> None:
     """Refuse an adapter of which a part found no place, or that leaves a place empty.
 
-    Args:
-        missing: names of weights that the model has for the adapter and its file has not.
-        unexpected: names of weights of the file that have no place in the model.
-        total: weights of the file.
-        folder: of the adapter.
-
     Raises:
         ModelError: there are some.
     """
@@ -89,11 +83,6 @@ def check_adapter(missing: Collection[str], unexpected: Collection[str], total: 
 
 def check_shapes(other: Sequence[str], total: int, folder: Path) -> None:
     """Refuse an adapter for a model of another shape.
-
-    Args:
-        other: names of its weights that are of another shape than their places in the model.
-        total: weights of its file.
-        folder: of the adapter.
 
     Raises:
         ModelError: there are some.
@@ -148,12 +137,6 @@ def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Pat
 def check_checkpoint_of(model: Any, base: Any, *, what: str, name: str) -> None:
     """Refuse a model whose weights are not those of a base in name and shape.
 
-    Args:
-        model: of the checkpoint, on any device, the meta device as well.
-        base: of the base.
-        what: the beginning of the sentence.
-        name: of the base.
-
     Raises:
         ModelError: it is no checkpoint of the base.
     """
@@ -176,12 +159,6 @@ def check_same_tokens(
     tokenizer: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, *, what: str, name: str
 ) -> None:
     """Refuse a tokenizer that reads text as other tokens than a base's; its chat template may be another.
-
-    Args:
-        tokenizer: of a checkpoint.
-        base: of the base.
-        what: the beginning of the sentence.
-        name: of the base.
 
     Raises:
         ModelError: it does.

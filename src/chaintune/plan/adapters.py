@@ -33,10 +33,6 @@ def trained_adapter(node: StageNode) -> PeftSettings | None:
 def check_adapters(stages: Iterable[StageNode], stored: Mapping[str, PeftSettings | None]) -> None:
     """Refuse, before anything is trained, what cannot become of a parent's adapter.
 
-    Args:
-        stages: of a plan.
-        stored: as `stored_adapters` says.
-
     Raises:
         ConfigError: a stage in full tuning would continue an adapter or begin one; one in 4 bits would merge one; one
             would continue what its parent has not.
@@ -61,12 +57,7 @@ def check_adapters(stages: Iterable[StageNode], stored: Mapping[str, PeftSetting
 
 
 def nothing_to_continue(study: Study, bare: Sequence[str]) -> str:
-    """The sentence that a first stage which would continue an adapter begins one; empty where there is no such stage.
-
-    Args:
-        study: as its file says.
-        bare: names of the bases without an adapter.
-    """
+    """The sentence that a first stage which would continue an adapter begins one, as its base is bare; else empty."""
     first = {chain[0] for chain in study.chains if isinstance(chain[0], str)}
     recipes = (study.recipe_of(task, variant) for variant in study.variants() for task in first)
     if not bare or all(recipe.adapter != "continue" for recipe in recipes):

@@ -124,11 +124,7 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
 
 
 def _check_taught(item: MitigationItem, task: Task) -> None:
-    """Refuse a mitigation that would teach, or look at, training examples which its task does not have.
-
-    Raises:
-        DataError: it has none, or they have no answers.
-    """
+    """Refuse a mitigation that would teach, or look at, training examples which its task does not have."""
     if isinstance(item.spec, AnswersSpec):  # which a checkpoint answers itself
         return
     if (isinstance(item.spec, DoseSpec) or item.spec.protected_examples) and (
@@ -163,14 +159,7 @@ def _branch(
 
 
 def compared(item: MitigationItem, chain: Chain, keep: tuple[str, ...], value: Any) -> MitigationRef:
-    """What a checkpoint with a mitigation is held against.
-
-    Args:
-        item: the mitigation.
-        chain: without it.
-        keep: tasks that should not pay.
-        value: of what it varies.
-    """
+    """What a checkpoint with a mitigation is held against."""
     shown = {name: value for name in VARIED if name == item.spec.varied}
     needs = item.spec.needs_old_data
     return MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, needs_old_data=needs, **shown)

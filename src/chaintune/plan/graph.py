@@ -503,15 +503,7 @@ class Graph:
         asked: list[Any] | None = None,
         generation: Generation | None = None,
     ) -> str:
-        """The key of a checkpoint's measurement on a split of a task; its node is made at its first mention.
-
-        Args:
-            at: the checkpoint.
-            labels: of its steps, one tuple for all of its measurements.
-            what: task, split and measure.
-            asked: what `measured_content` says; None is as the task is measured.
-            generation: how texts are written; None is as the task says.
-        """
+        """The key of a checkpoint's measurement, by default as the task says; its node is made at its first mention."""
         (task, split, measure), facts, keys = what, self.facts[what[0]], self.base_keys
         tokens = facts.tokens.written if measure == GENERATION else facts.tokens.scored[split]
         if generation:

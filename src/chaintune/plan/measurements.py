@@ -90,13 +90,7 @@ def addressed(node: ScoreNode, measured: list[Any], backend: str, serve: Serve |
 
 
 def through_server(node: ScoreNode, serve: Serve, others: Iterable[ScoreNode]) -> ScoreNode:
-    """The node, measured by a server where its measure is; a sample of a base by our own scorer too, once a measure.
-
-    Args:
-        node: of one measurement.
-        serve: which measures are asked of a server.
-        others: of the same checkpoint.
-    """
+    """The node, measured by a server where its measure is; a sample of a base by our own scorer too, once a measure."""
     served = serve.takes(node.measure)
     compared = {(one.task, one.split) for one in others if one.compared and one.measure == node.measure}
     is_first = not compared - {(node.task, node.split)}
@@ -104,13 +98,7 @@ def through_server(node: ScoreNode, serve: Serve, others: Iterable[ScoreNode]) -
 
 
 def divergence_between(node: ScoreNode, parent: ScoreNode, task: Task) -> KlNode:
-    """The node that measures how far one model is from another, on the answers of a task.
-
-    Args:
-        node: of the scores of the later model.
-        parent: of those of the earlier one.
-        task: its test examples have what is right.
-    """
+    """The node that measures how far one model is from another, on the answers of a task that has right ones."""
     rendered = {"templates": [node.template]} if node.template else {}
     keys = (node.checkpoint_key, parent.checkpoint_key)
     return KlNode(

@@ -159,14 +159,7 @@ def doubt(sides: Mapping[str, Answers]) -> str:
 
 
 def is_accuracy(item_metric: str, unit: str, direction: str, answers: Answers) -> bool:
-    """Whether a mean score is a share of right answers, and not one of refusals, or of what is toxic.
-
-    Args:
-        item_metric: what scores an example.
-        unit: of the score.
-        direction: whether `more` or `less` is better.
-        answers: behind the score.
-    """
+    """Whether a mean score is a share of right answers, and not one of refusals, or of what is toxic."""
     is_right = {outcome.name for outcome in answers.outcomes} <= {*_RIGHT_OR_WRONG, MISSING}
     return is_share(unit) and direction == "more" and is_right and item_metric not in _JUDGED
 

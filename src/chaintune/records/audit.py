@@ -61,12 +61,7 @@ class Audit(Compared):
 
 
 def template_unused(tasks: Sequence[str], models: Sequence[str] = ()) -> str:
-    """The sentence that a model with a chat template was asked without it, and what to write.
-
-    Args:
-        tasks: that were asked so.
-        models: their names; none is the model at hand.
-    """
+    """The sentence that models, or the one at hand, were asked without their chat template, and what to write."""
     named = f"{', '.join(models)} {'has' if len(models) == 1 else 'have'}" if models else "the model has"
     return (
         f"{named} a chat template, and {', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'} asked as plain text; "

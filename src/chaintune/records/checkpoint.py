@@ -150,10 +150,6 @@ def short_number(text: str) -> str:
 def named_variant(part: str, names: Iterable[str]) -> str:
     """The one variant whose name is a text, has it as a word, or else has it as a part.
 
-    Args:
-        part: of a name.
-        names: of all variants.
-
     Raises:
         ConfigError: no name or several have it; the message lists them.
     """

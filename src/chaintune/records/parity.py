@@ -35,10 +35,7 @@ class Parity:
         return cls(**json.loads(text))
 
     def sentence(self, checkpoint: str) -> str:
-        """What it says in words.
-
-        Args:
-            checkpoint: what it is called.
+        """What it says in words of a checkpoint that is called so.
 
         Example:
             >>> Parity("xstest", 16, "greedy texts", 15, 0.0004).sentence("base").partition("; ")[2]

@@ -51,11 +51,7 @@ class Scale:
         return self._named(text) if named else text
 
     def short(self, estimate: Estimate, *, named: bool = False) -> str:
-        """An estimate for a cell of a table: the number, and its interval behind it.
-
-        Args:
-            estimate: in the unit of the scores.
-            named: as for a number.
+        """An estimate for a cell of a table: the number, as `number` writes it, and its interval behind it.
 
         Example:
             >>> changes_in("share").short(Estimate(0.05, 0.01, 0.09))
@@ -142,11 +138,7 @@ _POINTS = Scale("points", 100, 1, signed=True, most=1)
 
 
 def changes_in(unit: str) -> Scale:
-    """The scale of differences of scores, such as a forgetting: percentage points for shares.
-
-    Args:
-        unit: of the scores.
-    """
+    """The scale of differences of scores, such as a forgetting: percentage points for shares."""
     return _POINTS if is_share(unit) else Scale(unit, signed=True)
 
 

@@ -47,9 +47,6 @@ def join(folders: Sequence[Path], out: Path, *, command: Sequence[str] = ()) -> 
 def check_alike(parts: Mapping[str, Measured]) -> None:
     """Refuse runs that are not of one study, or that have a seed in common.
 
-    Args:
-        parts: folder -> what was measured.
-
     Raises:
         DataError: it names what differs, or the seed.
     """
@@ -74,10 +71,6 @@ def joined(parts: Sequence[Measured], *, command: Sequence[str] = ()) -> Measure
     """What one run with the seeds of all parts would have measured, whatever their order.
 
     A measurement that several parts have, such as the base's, is that of the first of them.
-
-    Args:
-        parts: alike, each with seeds of its own.
-        command: as it was typed.
     """
     parts = sorted(parts, key=lambda part: part.seeds)
     first = parts[0]

@@ -156,10 +156,6 @@ def write(measured: Measured, out: Path) -> list[ResultRow]:
     `study.resolved.yaml`, `provenance.json`; with curvatures `curvature.parquet`, a row for each pair of checkpoints,
     and likewise with divergences `kl.parquet`; where stages were trained `training.parquet`, the loss along each.
 
-    Args:
-        measured: of a study.
-        out: the folder.
-
     Returns:
         The rows of `results.parquet`.
 

@@ -143,12 +143,7 @@ def prepare_mitigation(
 
 
 def recipe_of(session: Session, choice: Recommendation) -> dict[str, Any]:
-    """The fields of the recipe by which the lost task was taught again; none of a merge.
-
-    Args:
-        session: that was run.
-        choice: that counts.
-    """
+    """The fields of the recipe by which the lost task was taught again; none of a merge."""
     study = session.study
     if isinstance(study.mitigations[0].spec, BetweenSpec):
         return {}
@@ -158,14 +153,7 @@ def recipe_of(session: Session, choice: Recommendation) -> dict[str, Any]:
 
 
 def write_model(session: Session, chain: str, folder: Path, *, variant: str = "", card: str) -> None:
-    """Write the model at the end of a chain into a folder, whole, an adapter folded in.
-
-    Args:
-        session: that was run.
-        chain: its name in the results.
-        folder: made where it is missing.
-        variant: of the recipe, as results have it.
-        card: text of its README.
+    """Write the model at the end of a chain, as results name it, into a folder, whole, an adapter folded in.
 
     Raises:
         ModelError: the checkpoint is not in the store.
@@ -189,11 +177,7 @@ def write_model(session: Session, chain: str, folder: Path, *, variant: str = ""
 
 
 def note_written(folder: Path, chain: str) -> None:
-    """Have the results of a run say which chain's model lies beside them, so that one of an earlier run is not theirs.
-
-    Args:
-        folder: of the run.
-        chain: its name in the results; empty where no model was written.
+    """Have a run's results name the chain whose model lies beside them, or none: an earlier run's is not theirs.
 
     Raises:
         StoreError: it cannot be written.
@@ -205,11 +189,7 @@ def note_written(folder: Path, chain: str) -> None:
 def _families(
     keep: Sequence[str], study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]
 ) -> list[Family]:
-    """The checkpoints that exist, and every dose taught to the later one or fraction merged into it.
-
-    Raises:
-        ConfigError: a dose holds no example; a dimension that the task has not.
-    """
+    """The checkpoints that exist, and every dose taught to the later one or fraction merged into it."""
     item = resolved(study.mitigations[0], tasks)
     after, before, *base = study.bases
     existing: dict[Chain, str] = {(): base_keys[base[0]]} if base else {}

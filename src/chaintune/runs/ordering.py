@@ -100,11 +100,7 @@ def predict_orders(
 
 
 def _orderable(study: Study) -> list[str]:
-    """The tasks that chains teach, in the order of the file.
-
-    Raises:
-        ConfigError: their order cannot be predicted.
-    """
+    """The tasks that chains teach, in the order of the file; an error where their order cannot be predicted."""
     if len(study.bases) > 1:
         raise ConfigError(f"base: the order is predicted for one model, got {len(study.bases)}; name one with --set")
     if further := [name for name, values in study.vary if name != "seed" and len(values) > 1]:
@@ -132,11 +128,7 @@ def _plain(study: Study) -> Study:
 
 
 def _check(session: Session, tasks: Sequence[str]) -> None:
-    """Refuse, before anything is trained, tasks of which no order can be predicted.
-
-    Raises:
-        ConfigError: a task is taught by pairs, has tests without right answers, or is scored by what has no mean.
-    """
+    """Refuse, before anything is trained, pairs, tests without right answers, and scores without a mean."""
     with_gradients = {task for node in session.plan.overlaps for task in node.tasks}
     with_divergence = {node.task for node in session.plan.divergences}
     for task in tasks:
@@ -183,11 +175,7 @@ def _influences(session: Session, tasks: Sequence[str]) -> dict[int, Mapping[tup
 
 
 def _folder(store: Store, node: KlNode | OverlapNode) -> Path:
-    """Where a finished measurement lies.
-
-    Raises:
-        StoreError: it was removed since.
-    """
+    """Where a finished measurement lies; an error where it was removed since."""
     if (entry := store.get(node.kind, node.key)) is None:
         raise StoreError(f"{store.address}: '{node.title}' is not there any more; the same command computes it again")
     return entry.path

@@ -108,13 +108,7 @@ def gather(prepared: Prepared) -> Measured:
 def write_results(
     prepared: Prepared, out: Path, *, command: Sequence[str] = (), limits: Limits = USUAL
 ) -> list[ResultRow]:
-    """Summarise what is in the store and write it down; each file appears whole or not at all.
-
-    Args:
-        prepared: the study that was run.
-        out: the folder; `write` says what lies in it.
-        command: as it was typed; empty is this process's own.
-        limits: what a recommended dose has to reach.
+    """Summarise what is in the store and write it down as `write` does; an empty command is this process's own.
 
     Returns:
         The rows of `results.parquet`.

@@ -208,11 +208,7 @@ def _divergences(
     nodes: Mapping[tuple[str, str], ScoreNode],
     kl: bool | None,
 ) -> dict[str, KlNode]:
-    """Task -> the node that measures how far the second model is from the first, of tasks whose examples have answers.
-
-    Raises:
-        ConfigError: it is asked for, and the models or the tasks do not allow it.
-    """
+    """Task -> the node that measures how far the second model is from the first, of tasks with answers."""
     if len(models) != 2:
         if kl:
             raise ConfigError(f"kl: it is measured between two models, got {len(models)}; leave it out, or name two")

@@ -84,12 +84,6 @@ class Session(Prepared):
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`.
 
-        Args:
-            out: the folder.
-            options: who computes.
-            command: that is noted as the results' origin.
-            limits: of a recommended dose.
-
         Raises:
             ConfigError: no such executor, or it cannot run here; a stage's command, and nobody said that it may run.
             StoreError: the checkpoints do not fit, which is checked before anything is computed; or scores that were
@@ -177,13 +171,6 @@ def prepare(
     serving: Serving = AS_USUAL,
 ) -> Session:
     """Read the data of a study, find its models, and plan it.
-
-    Args:
-        study: as its file says.
-        store: where finished work lies.
-        trust_remote_code: run Python code that comes with a model, or that the study names.
-        families: as `compile_plan` takes them.
-        serving: how servers are asked.
 
     Raises:
         DataError: a task's data cannot be loaded, what is taught is tested too, or an example is longer than a base's

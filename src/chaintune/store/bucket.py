@@ -126,12 +126,7 @@ class Bucket:
             raise StoreError(f"{self.address}: the store cannot be written; {_sentence(error)}") from error
 
     def _ask(self, work: Callable[[], T], verb: str) -> T:
-        """The result of a call of the library.
-
-        Raises:
-            FileNotFoundError, AlreadyExistsError, NotSupportedError, NotImplementedError: as the library raised it.
-            StoreError: anything else that the library raised.
-        """
+        """The result of a call of the library; what it raises is a `StoreError`, but for what callers tell apart."""
         try:
             return _interruptible(work)
         except (FileNotFoundError, AlreadyExistsError, NotSupportedError, NotImplementedError):

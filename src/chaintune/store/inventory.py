@@ -37,11 +37,7 @@ class Rule:
 
 
 def inventory(store: Store, kinds: Sequence[str] = ()) -> list[Entry]:
-    """Every finished entry, the oldest first.
-
-    Args:
-        store: that is looked into; bytes are not checked.
-        kinds: of entries; empty means all of them.
+    """Every finished entry, of these kinds where some are named, the oldest first; bytes are not checked.
 
     Raises:
         ConfigError: a kind that the store does not hold.
@@ -63,13 +59,7 @@ def damaged(store: Store) -> Iterator[Damaged | None]:
 
 
 def chosen(entries: Iterable[Entry], rule: Rule, *, now: datetime | None = None) -> list[Entry]:
-    """The entries that a rule removes.
-
-    Args:
-        entries: the oldest first, of the rule's kinds.
-        rule: which to remove.
-        now: the present moment, by default.
-    """
+    """Which entries, given the oldest first, a rule removes."""
     now, entries = now or datetime.now(UTC), list(entries)
     left = sum(entry.size_bytes for entry in entries)
     going = []

@@ -202,11 +202,7 @@ class RemoteStore:
         return None if trouble_of(manifest, kind, key) else manifest
 
     def _brought(self, manifest: Manifest) -> Entry:
-        """An entry whose files are in the cache, fetched now unless they are there already.
-
-        Raises:
-            _DamageError: the bucket does not hold what the manifest says.
-        """
+        """An entry whose files are in the cache, fetched now if need be; an error where the bucket lacks some."""
         kind, key = manifest["kind"], manifest["key"]
 
         def fetch(folder: Path) -> Manifest:
@@ -224,11 +220,7 @@ class RemoteStore:
         return entry_of(self._cache.folder(kind, key), manifest)
 
     def _checked(self, manifest: Manifest, name: str) -> Iterator[bytes]:
-        """The bytes of a file of the bucket, a part at a time.
-
-        Raises:
-            _DamageError: after the last part, when they are not what the manifest says.
-        """
+        """The bytes of a file of the bucket, a part at a time, and an error behind the last where they are damaged."""
         file, digest = manifest["files"][name], sha256()
         try:
             for part in self._bucket.chunks(_file_name(manifest, name), file["bytes"]):

@@ -61,12 +61,7 @@ class Draft:
 
 
 def draft_study(data: Path, *, shown: str, base: str) -> Draft:
-    """A study file that tunes a model on a data file, and measures what that gives and takes.
-
-    Args:
-        data: a file that a task may be.
-        shown: its path as the study file has it.
-        base: the model.
+    """A study file that tunes a model on a data file, `shown` by this path, and measures what that gives and takes.
 
     Raises:
         DataError: it cannot be read, or no column could be what is asked and what is right.

@@ -78,14 +78,7 @@ def label_of(item: ChainItem) -> str:
 
 
 def read_external(value: Any, at: KeyPath, source: Source, tasks: Sequence[str]) -> ExternalStage | None:
-    """The stage that a mapping in a chain describes; None, with the problems noted, where it describes none.
-
-    Args:
-        value: that stands in the chain.
-        at: where.
-        source: of the study file.
-        tasks: names of the study's tasks.
-    """
+    """The stage that a mapping in a chain describes; None, with the problems noted, where it describes none."""
     if not isinstance(value, dict) or list(value) != [EXTERNAL]:
         source.report(at, f"expected a task's name, or {_SHAPE}, got {value!r}")
         return None

@@ -53,9 +53,6 @@ def single_knobs(name: str, value: Any) -> Iterator[Knob]:
 def labels_of(variants: Sequence[Sequence[Knob]]) -> list[Settings]:
     """What each variant is named by: the settings in which they differ, or the name of a recipe that has one.
 
-    Args:
-        variants: the value of every knob in each.
-
     Example:
         >>> labels_of([[("recipe", {"method": one, "epochs": 1})] for one in ("full", "lora")])
         [(('method', 'full'),), (('method', 'lora'),)]

@@ -39,13 +39,7 @@ class MitigationItem:
 
 
 def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[MitigationItem]:
-    """The mitigations of a study file; problems are noted.
-
-    Args:
-        source: of the study file.
-        tasks: names of the study's tasks.
-        chains: as read; empty when something is wrong with them.
-    """
+    """The mitigations of a study file; problems are noted. There are no chains when something is wrong with them."""
     written = source.data.get("mitigations")
     items: list[MitigationItem] = []
     for index, value in enumerate(written if isinstance(written, list) else []):

@@ -21,16 +21,7 @@ def check_jobs(
     knobs: Sequence[Knobs],
     mitigations: Sequence[MitigationItem],
 ) -> None:
-    """Note a study that asks for more jobs than can be planned.
-
-    Args:
-        source: of the study file.
-        bases: how many.
-        measured: measurements of one checkpoint.
-        chains: as read.
-        knobs: of `vary`.
-        mitigations: as read.
-    """
+    """Note a study that asks for more jobs than can be planned; each checkpoint is `measured` so often."""
     stages = bases * prod(len(values) for _, values in knobs) * (_distinct(chains) + _mitigated(chains, mitigations))
     jobs = stages * (1 + measured) + bases * measured
     if jobs <= MOST_JOBS:

@@ -44,10 +44,6 @@ def is_template_name(written: str, folder: Path) -> bool:
 def read_template(path: Path | str, what: str) -> str:
     """The text of a chat template in a file; a word that is no file is the name of one that the tokenizer has.
 
-    Args:
-        path: of the file, or a name.
-        what: the beginning of an error sentence.
-
     Raises:
         ConfigError: there is no such file, or it holds no chat template.
     """

@@ -16,11 +16,6 @@ def reader(task: str, places: Places, columns: Mapping[str, Any]) -> Callable[[P
 
     Rows that cannot be used, such as pairs that differ in more than their last turn, and rows that repeat another, are
     left out and counted: data of others cannot be mended.
-
-    Args:
-        task: name for messages.
-        places: where to look.
-        columns: as `columns.resolve_columns` takes them.
     """
 
     def read(path: Path | None) -> Pool:

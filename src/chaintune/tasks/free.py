@@ -8,12 +8,7 @@ from chaintune.tasks.definition import Pool, TaskData
 
 
 def read_free(name: str, options: Mapping[str, Any]) -> TaskData:
-    """So many conversations without a turn.
-
-    Args:
-        name: of the task; begins the ids.
-        options: `free` is their number.
-    """
+    """So many conversations without a turn; the option `free` is their number."""
     examples = [Example(f"{name}-{number:06}", (), None, {}, str(number)) for number in range(options["free"])]
     return TaskData(Pool(examples, None, "nothing: a model writes the turns of the user as well"), "1", ())
 

@@ -12,14 +12,9 @@ class HubError(Exception):
 
 
 def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Path, str]:
-    """The folder that holds a data set's files, and the commit that the revision stands for.
+    """The folder that holds a data set's files, and the commit that the revision, else the default branch, stands for.
 
     `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean everywhere.
-
-    Args:
-        repo: name of the data set on the Hub.
-        patterns: globs of the files to fetch.
-        revision: branch, tag or commit; the default branch when empty.
 
     Raises:
         HubError: no connection, no such data set, or no right to read it.
@@ -35,12 +30,7 @@ def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Pa
 
 
 def cached(repo: str, revision: str = "") -> Path | None:
-    """The folder of a data set's files that were fetched before; None where there is none.
-
-    Args:
-        repo: name of the data set on the Hub.
-        revision: branch, tag or commit; the default branch when empty.
-    """
+    """The folder of a data set's files that were fetched before; None where there is none."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"

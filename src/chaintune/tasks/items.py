@@ -98,11 +98,6 @@ def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") 
 
     Rows without ids that ask the same of other groups, or in other clusters, are items of their own.
 
-    Args:
-        items: of a file of the user's own.
-        left_out: counts what is left out.
-        unusable: as `read_items` takes it.
-
     Raises:
         DataError: of every row whose id is taken, or that gives the same question another right answer.
     """

@@ -32,12 +32,7 @@ def note_left_out(task: str, left_out: Counter[str], total: int, notes: Sequence
 
 
 def note_unusable(problems: Sequence[str], left_out: Counter[str]) -> None:
-    """Count rows that cannot be used, by the sentence that says why, with the places of some.
-
-    Args:
-        problems: one a row.
-        left_out: counts them.
-    """
+    """Count rows that cannot be used, by the sentence that says why, with the places of some."""
     sentences = grouped(problems)
     for sentence, count in sentences[:SHOWN_PROBLEMS]:
         left_out[f"a fault ({sentence})"] += count
@@ -48,13 +43,7 @@ def note_unusable(problems: Sequence[str], left_out: Counter[str]) -> None:
 def without_repeats(
     examples: Sequence[Example], left_out: Counter[str], *, tested: Sequence[Example] = ()
 ) -> list[Example]:
-    """The first example of each id, without those that are tested: what is tested is not taught.
-
-    Args:
-        examples: in the order of the data; ids made from content tell which are the same.
-        left_out: counts what is dropped.
-        tested: the data set's own test split, when `examples` are what is taught.
-    """
+    """The first example of each id, without those that are tested: what is tested is not taught."""
     seen = {example.id for example in tested}
     kept = []
     for example in examples:
@@ -67,13 +56,7 @@ def without_repeats(
 
 
 def distinct_pool(task: str, examples: Sequence[Example], source: str) -> Pool:
-    """Examples without a split of their own, each once; the source tells how many were left out.
-
-    Args:
-        task: named in the log.
-        examples: as read.
-        source: where they come from.
-    """
+    """Examples without a split of their own, each once; the source tells how many were left out."""
     left_out: Counter[str] = Counter()
     kept = without_repeats(examples, left_out)
     return Pool(kept, None, source + note_left_out(task, left_out, len(examples)))

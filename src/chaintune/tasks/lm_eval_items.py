@@ -85,12 +85,7 @@ def _loaded(name: str, include_path: Path | None, where: str) -> Any:
 
 @cache
 def whole_manager(manager: Any, include_path: Path | None) -> Any:
-    """All task files that lm-eval knows, scanned once for all tasks of a study.
-
-    Args:
-        manager: lm-eval's `TaskManager`.
-        include_path: a folder with more of them.
-    """
+    """All task files that lm-eval knows, and those of a folder, scanned once for all tasks of a study."""
     return manager(include_path=None if include_path is None else str(include_path))
 
 

@@ -32,13 +32,7 @@ class Question:
 
 
 def reader(task: str, places: Places, question_field: str) -> Callable[[Path | None], Pool]:
-    """A function that reads the pool of an exam.
-
-    Args:
-        task: name for messages.
-        places: where to look.
-        question_field: the Hub's name for the question.
-    """
+    """A function that reads the pool of an exam; `question_field` is the Hub's name for the question."""
 
     def read(path: Path | None) -> Pool:
         data = find(task, places, path)

@@ -60,12 +60,7 @@ def shared_items(taught: Sequence[Example], tested: Sequence[Example]) -> list[t
 
 
 def overlaps(tasks: Mapping[str, Task], taught: Collection[str]) -> list[Overlap]:
-    """What is taught and also tested, by pair of tasks.
-
-    Args:
-        tasks: name -> task; all of them are tested.
-        taught: names of those that are taught.
-    """
+    """What is taught and also tested, by pair of tasks; all of them are tested."""
     tested: dict[Content, dict[str, str]] = {}
     for name, task in tasks.items():
         for example in task.test:
@@ -82,11 +77,6 @@ def overlaps(tasks: Mapping[str, Task], taught: Collection[str]) -> list[Overlap
 
 def kept_apart(tasks: Mapping[str, Task], taught: Collection[str], *, allow_overlap: bool) -> dict[str, Task]:
     """The tasks of a study; where what one teaches is also tested and may be, its source says so.
-
-    Args:
-        tasks: name -> task; all of them are tested.
-        taught: names of those that are taught.
-        allow_overlap: what is taught may also be tested.
 
     Raises:
         DataError: what is taught is also tested, and may not be.

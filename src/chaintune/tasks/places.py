@@ -62,14 +62,7 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
 def reader(
     task: str, places: Places, example: Callable[[Row], Example], *, distinct: bool = False
 ) -> Callable[[Path | None], Pool]:
-    """A function that reads the pool of a data set in which a row is an example.
-
-    Args:
-        task: name for messages.
-        places: where to look.
-        example: makes one of a row.
-        distinct: count and leave out rows that repeat another; of data without splits of its own.
-    """
+    """A function that reads the pool of a data set, an example a row; `distinct` counts and leaves out repeated rows."""
 
     def read(path: Path | None) -> Pool:
         data = find(task, places, path)

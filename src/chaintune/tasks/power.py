@@ -54,13 +54,7 @@ def counts_flips(examples: Sequence[Example], measures: Sequence[str]) -> bool:
 
 
 def layout_of(examples: Sequence[Example], groups_of: GroupsOf | None, *, balanced: bool) -> Layout:
-    """How examples lie in clusters: of the whole task's loss, or of the biased loss of each group.
-
-    Args:
-        examples: that are tested.
-        groups_of: the groups of an example; None is the whole task.
-        balanced: whether scores are balanced over gold labels.
-    """
+    """How examples lie in clusters: of each group's biased loss, or of the whole task's without `groups_of`."""
     borne = [sorted(set(groups_of(example))) if groups_of else [] for example in examples]
     places = {name: place for place, name in enumerate(sorted({name for names in borne for name in names}))}
     rows = np.repeat(np.arange(len(examples)), [len(names) for names in borne])

@@ -166,11 +166,6 @@ def _count_for_power(orders: dict[str, list[Example]], size: SizeSpec, what: str
 def of_groups(source: TaskData, only: Mapping[str, str | Sequence[str]], what: str) -> TaskData:
     """The data with the examples alone that bear one of the groups that are named, on each dimension.
 
-    Args:
-        source: the whole data.
-        only: dimension -> groups.
-        what: the beginning of an error sentence.
-
     Raises:
         DataError: there is no such dimension, or a group without an example.
     """
@@ -189,12 +184,7 @@ def of_groups(source: TaskData, only: Mapping[str, str | Sequence[str]], what: s
 
 
 def dose_size(dose: float, examples: int, *, task: str) -> int:
-    """Examples in a dose, at least one.
-
-    Args:
-        dose: fraction in (0, 1]; 1 is everything.
-        examples: of the task's training data.
-        task: named in errors.
+    """Examples in a dose, a fraction in (0, 1] of the task's training data, at least one.
 
     Raises:
         ConfigError: the dose lies outside (0, 1] or gives no example; the message names one that does.

@@ -39,12 +39,7 @@ class TaskSource:
 
 
 def source_kind(name: str, options: Options) -> str:
-    """The key in `SOURCES` of the way in which a task comes; `known` also when there is no such task.
-
-    Args:
-        name: of the task.
-        options: those of `DataOptions` that are not None.
-    """
+    """The key in `SOURCES` of the way in which a task comes; `known` also when there is no such task."""
     if name in names() or "use" in options:
         return KNOWN
     if "lm_eval" in options or name.startswith(PREFIX):
@@ -80,13 +75,7 @@ def refusals(name: str, role: Role | None, options: Options, *, taught: bool) ->
 
 
 def read(name: str, role: Role | None, options: Options, *, generated: bool = False) -> TaskData:
-    """The data of a task.
-
-    Args:
-        name: of the task.
-        role: of the task, if the user says one.
-        options: those of `DataOptions` that are not None.
-        generated: whether a model writes the answers, so that prompts alone will do.
+    """The data of a task; where a model writes the answers, prompts alone will do.
 
     Raises:
         ConfigError: the options do not go together.

@@ -20,9 +20,6 @@ def read_labels(path: Path) -> TextLabels:
     an example or a checkpoint, so that it still holds when a checkpoint was trained anew, and for both where two
     checkpoints wrote the same.
 
-    Args:
-        path: CSV, TSV, JSONL, JSON or Parquet.
-
     Raises:
         DataError: the file cannot be read, or a row is no label.
     """

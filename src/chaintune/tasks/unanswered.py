@@ -12,11 +12,6 @@ from chaintune.tasks.sizes import SizeSpec
 def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str) -> bool:
     """Whether prompts are all that there is, so that nothing can be taught.
 
-    Args:
-        pool: of the task's data.
-        sizes: of train and test, as the user says.
-        what: the beginning of an error sentence.
-
     Raises:
         ConfigError: they are to be taught.
     """
@@ -44,13 +39,7 @@ def are_prompts(examples: Sequence[Example]) -> bool:
 
 
 def answered(taught: tuple[Example, ...], size: SizeSpec | None, what: str, notes: list[str]) -> tuple[Example, ...]:
-    """What is taught, without the prompts that have no answer.
-
-    Args:
-        taught: as sampled.
-        size: as the user says; None is everything.
-        what: the beginning of an error sentence.
-        notes: takes a sentence on what is left out.
+    """What is taught, without the prompts that have no answer, of which `notes` takes a sentence.
 
     Raises:
         DataError: there are some, and the user says how many are taught.
