@@ -100,7 +100,7 @@ def test_the_command_reuses_everything_and_says_what_it_recommends(
         main([*shlex.split(command), "--store", "store", "--out", "again"])
     said = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert re.search(r"By the prediction (ball>box|box>ball) keeps most: [\d.]+ % \(95% CI [\d.]+ to [\d.]+\)", said)
+    assert re.search(r"By the prediction (ball>box|box>ball) keeps most: [\d.]+ % \(95 % CI [\d.]+ to [\d.]+\)", said)
     assert re.search(r"predictions were off by [\d.]+ points on average", said)
     for part in ("alone", "verified"):
         counts = json.loads((folder / "again" / part / "status.json").read_bytes())["nodes"]

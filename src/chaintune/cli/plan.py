@@ -164,7 +164,7 @@ def _on_cluster(session: "Session", rates: "Rates", cluster: "Cluster", largest:
         present=[node.key for node in plan.stages if store.has(node.kind, node.key)],
     )
     kinds = {there.measured(node.work, cluster.hardware).nodes > 0 for node in pending if node.tokens}
-    guess = _GUESSED if there is rates else f"guessed at {REACHED_SHARE:.0%} of {source}"
+    guess = _GUESSED if there is rates else f"guessed at {100 * REACHED_SHARE:.0f} % of {source}"
     measured = "measured on earlier work on such a device"
     return made, " and ".join(([measured] if True in kinds else []) + ([guess] if False in kinds else []))
 
@@ -241,7 +241,7 @@ def _origin(ahead: "Forecast") -> str:
     if math.isnan(ahead.measured_share):
         return ""
     if 0 < ahead.measured_share < 1:
-        return f" ({ahead.measured_share:.0%} of it {measured}, the rest {_GUESSED})"
+        return f" ({100 * ahead.measured_share:.0f} % of it {measured}, the rest {_GUESSED})"
     return f" ({measured if ahead.measured_share else f'{_GUESSED}; loading and saving come on top'})"
 
 

@@ -58,9 +58,9 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     if recovery is None or math.isnan(recovery.estimate.low):
         return f"its recovery is undefined: {recovery.estimate.reason if recovery else 'it was not measured'}"
     if not recovery.estimate.low > limits.target:
-        return f"its recovery, {PERCENT.short(recovery.estimate)}, is not wholly above {limits.target:.0%}"
+        return f"its recovery, {PERCENT.text(recovery.estimate)}, is not wholly above {100 * limits.target:.0f} %"
     if recovery.verdict_reason:
-        return f"its recovery, {PERCENT.short(recovery.estimate)}, may be another: {recovery.verdict_reason}"
+        return f"its recovery, {PERCENT.text(recovery.estimate)}, may be another: {recovery.verdict_reason}"
     if not prices:
         return "no kept task was measured, so its price is not known"
     for row in prices:
@@ -107,7 +107,7 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         reason = f"no {first.metric} tested reaches it; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {highest_prices(rows, limits.margin)}"
-        reason = f"the smallest {first.metric} tested with recovery wholly above {limits.target:.0%} and {price}"
+        reason = f"the smallest {first.metric} tested with recovery wholly above {100 * limits.target:.0f} % and {price}"
     return Recommendation(
         base=first.base,
         variant=first.variant,

@@ -104,7 +104,7 @@ def proposed_policy(paths: Sequence[Path], options: CompareOptions = _AS_THEY_AR
     rests = (
         "changes scatter as between the two files, whatever was lost between these"
         if len(paths) == 2
-        else f"flips of at most {_FLIPS:.0%} of the examples either way, assumed"
+        else f"flips of at most {100 * _FLIPS:.0f} % of the examples either way, assumed"
     )
     cluster = f" --cluster {shlex.quote(options.read.cluster)}" if options.read.cluster else ""
     return "\n".join([

@@ -50,6 +50,10 @@ class Scale:
         text = f"{self.numbers(value)[0]}{self.mark}"
         return self._named(text) if named else text
 
+    def amount(self, value: float) -> str:
+        """One value for a sentence, with its unit, or `undefined`: `85.0 %`, `12.3 characters`."""
+        return "undefined" if math.isnan(value) else self.with_unit(self.numbers(value)[0])
+
     def short(self, estimate: Estimate, *, named: bool = False) -> str:
         """An estimate for a cell of a table: the number, as `number` writes it, and its interval behind it.
 

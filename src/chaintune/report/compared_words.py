@@ -51,7 +51,7 @@ def _course(steps: Sequence[Comparison]) -> str:
     """Scores of a task at each checkpoint, each on the examples that are compared there."""
     scores, first = levels_in(steps[0].unit), steps[0]
     values = [(first.start, first.overall.before), *((one.end, one.overall.after) for one in steps)]
-    course = [f"{scores.number(estimate.value, named=True)} ({name})" for name, estimate in values]
+    course = [f"{scores.amount(estimate.value)} ({name})" for name, estimate in values]
     metric = _metric(first)
     return f"{metric[:1].upper()}{metric[1:]} in {first.task} along {len(course)} checkpoints: {', '.join(course)}."
 
@@ -126,7 +126,7 @@ def _flips(comparison: Comparison) -> str:
     return (
         f"Of {number_of(many, 'example')} of {comparison.task} ({clusters}), {row.forgot:,} {how}, "
         f"{row.learned:,} the other way round: {_metric(comparison)}{less} went from "
-        f"{scores.number(row.before.value)} to {scores.number(row.after.value, named=True)}."
+        f"{scores.amount(row.before.value).removesuffix(f' {scores.unit}')} to {scores.amount(row.after.value)}."
     )
 
 

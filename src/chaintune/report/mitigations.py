@@ -79,7 +79,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         f"forgetting of the other task, in {units_in_words(row.unit for row in every_price)}, positive is worse. "
         "Extra: training beyond that of the chain without it. Needs old data: whether it takes examples of the task; a "
         "checkpoint from before the loss is none. Reaches: recovery wholly above "
-        f"{limits.target:.0%} with every price wholly below {highest_prices(rows, limits.margin)}."
+        f"{100 * limits.target:.0f} % with every price wholly below {highest_prices(rows, limits.margin)}."
     )
     header = (
         *names, "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
@@ -106,7 +106,7 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     merges = any(choice.varied == "fraction" for choice in choices)
     smallest = "dose, of merges the smallest fraction," if merges else "dose"
     note = (
-        f"The smallest {smallest} whose recovery lies above {limits.target:.0%} with its whole interval, while every "
+        f"The smallest {smallest} whose recovery lies above {100 * limits.target:.0f} % with its whole interval, while every "
         f"price lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)

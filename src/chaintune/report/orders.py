@@ -37,7 +37,7 @@ def order_tables(predicted: "PredictedOrders") -> list[Table]:
 def order_words(predicted: "PredictedOrders") -> str:
     """The order that is recommended, what the prediction cost, and what came of the orders that were trained."""
     best, worst = predicted.orders[0], predicted.orders[-1]
-    level = f"{predicted.level:.0%} CI"
+    level = f"{100 * predicted.level:g} % CI"
     said = (
         f"By the prediction {_named(best)} keeps most: {_with_interval(best.mean, level)} of all tasks on average, and "
         f"{_named(worst)} least: {_with_interval(worst.mean, level)}. "

@@ -159,7 +159,7 @@ def _count_for_power(orders: dict[str, list[Example]], size: SizeSpec, what: str
     instead = f"ask for 'power {needed.points:g}{each}', or " if needed.points else "ask "
     raise DataError(
         f"{what}: '{size}' {takes}, and {there}, with which a loss of {size.points:g} points would be shown in "
-        f"{needed.power:.0%} of cases; {instead}for the most that can be taken, '{needed.most}{each}'"
+        f"{100 * needed.power:.0f} % of cases; {instead}for the most that can be taken, '{needed.most}{each}'"
     )
 
 

@@ -74,7 +74,7 @@ def test_texts_of_another_program_are_judged_compared_and_gated(folder: Path, ca
     command = ["compare", "before.parquet", "after.parquet", "--by", "topic"]
     code, out, err = run(capsys, *command, "--policy", "policy.yaml")
     assert code == 1, err
-    assert "from 90.0% to 20.0%" in out
+    assert "from 90.0 to 20.0 %" in out
 
 
 def test_a_function_judges_where_it_is_trusted(folder: Path, capsys: Any) -> None:

@@ -37,7 +37,7 @@ def test_a_series_is_told_step_by_step(
     page = tmp_path / "page.html"
     code, out, err = run(capsys, *checkpoints, "--by", "faith", "--format", "md", "--html", str(page))
     assert (code, err) == (0, "")
-    assert "Score in items along 3 checkpoints: 88.8% (base), 87.5% (sft), 45.0% (dpo)." in out
+    assert "Score in items along 3 checkpoints: 88.8 % (base), 87.5 % (sft), 45.0 % (dpo)." in out
     assert "Step by step:\n\n- Whether sft forgot items since the base" in out
     assert "dpo forgot items since sft" in out
     assert "a (faith) lost more than the whole" in out.split("Step by step")[1]
@@ -115,7 +115,7 @@ def test_what_cannot_be_meant_is_one_message(checkpoints: list[str], capsys: pyt
 def test_a_card_is_of_the_last_checkpoint_since_the_first(
     checkpoints: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for options, code, said in (([], 0, "88.8% to 45.0%"), (["--against-first"], 2, "holds 2 rivals")):
+    for options, code, said in (([], 0, "88.8 to 45.0 %"), (["--against-first"], 2, "holds 2 rivals")):
         (tmp_path / "x.json").write_text(run(capsys, *checkpoints, *options, "--format", "json")[1])
         with pytest.raises(SystemExit) as ended:
             main(["card", str(tmp_path / "x.json")])

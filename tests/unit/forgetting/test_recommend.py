@@ -49,14 +49,14 @@ def test_the_smallest_dose_that_reaches_the_target_inside_the_margin() -> None:
     choice = only(rows)
     assert (choice.dose, choice.chosen, choice.after, choice.task) == (0.05, "s>c>s@5%", "s>c", "s")
     assert choice.tested == ("s>c>s@1%", "s>c>s@5%", "s>c>s@10%")
-    assert "recovery wholly above 80% and every price wholly below 2 points" in choice.reason
+    assert "recovery wholly above 80 % and every price wholly below 2 points" in choice.reason
 
 
 def test_no_dose_is_recommended_by_examples_that_have_a_score_where_others_have_none() -> None:
     dose, recovery, price = measured(0.1, ENOUGH, CHEAP)
     reason = "3 of 40 examples without a score under some checkpoint"
     told = only([dose, replace(recovery, verdict_reason=reason), price]).reason
-    assert told.endswith(f"its recovery, 92% (85% to 100%), may be another: {reason}")
+    assert told.endswith(f"its recovery, 92 % (85 to 100 %), may be another: {reason}")
     upper = replace(price, metric="price_upper_bound", estimate=Estimate(0.02, 0.0, 0.04))
     assert "may be above 2 points, as some examples lack a score" in only([dose, recovery, price, upper]).reason
 
@@ -64,8 +64,8 @@ def test_no_dose_is_recommended_by_examples_that_have_a_score_where_others_have_
 @pytest.mark.parametrize(
     ("recovery", "prices", "why"),
     [
-        ((0.7, 1.2), [CHEAP], "its recovery, 95% (70% to 120%), is not wholly above 80%"),
-        ((0.8, 1.0), [CHEAP], "is not wholly above 80%"),
+        ((0.7, 1.2), [CHEAP], "its recovery, 95 % (70 to 120 %), is not wholly above 80 %"),
+        ((0.8, 1.0), [CHEAP], "is not wholly above 80 %"),
         (ENOUGH, [(-0.01, 0.03)], "its price in c0, +1.0 points (-1.0 to +3.0), is not wholly below 2 points"),
         (ENOUGH, [CHEAP, (0.0, 0.02)], "its price in c1"),
         (ENOUGH, [CHEAP, (math.nan, math.nan)], "without an interval"),

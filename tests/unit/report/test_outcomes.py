@@ -66,7 +66,7 @@ def test_a_table_has_the_share_of_each_outcome() -> None:
 def test_words_say_what_was_refused_and_why_there_is_no_verdict() -> None:
     text = summary(Results.of([compared()]))
     assert "30 were refused before and not after" in text
-    assert "refusals went from 76.9% to 38.5%" in text
+    assert "refusals went from 76.9 to 38.5 %" in text
     assert "Answers before: refused 75%, complied 25% of 80; after: refused 38%, partly refused 2%" in text
     assert "after gave 80 answers, 8 of them incoherent, above 5 %" in text
 
