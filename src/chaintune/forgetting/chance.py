@@ -144,7 +144,7 @@ def not_above_chance(before: ResultRow, name: str, *, level: float) -> str:
     text = f"{name} scores {scale.text(estimate, level=level)}, which is not shown to be above chance, {chance}"
     if answers.is_rote:
         text += f"; it {answers.rote_text()}"
-    return f"{text}; what a model cannot do it cannot forget"
+    return f"{text}; what a model cannot do, it cannot forget"
 
 
 def silence(sides: Mapping[str, Answers]) -> str:

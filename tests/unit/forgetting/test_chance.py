@@ -72,7 +72,7 @@ def test_a_base_that_says_one_label_to_all_cannot_lose_it() -> None:
     assert found.verdict == "inconclusive"
     assert found.verdict_reason == (
         "before scores 75.0 % (95 % CI 69.4 to 80.0 %), which is not shown to be above chance, 75.0 %; it answers "
-        "'hateful' to 280 of 280 (gold: 75 %); what a model cannot do it cannot forget"
+        "'hateful' to 280 of 280 (gold: 75 %); what a model cannot do, it cannot forget"
     )
     assert found.answers_before == Answers(0.75, "hateful", 0.75, "hateful", 1.0, 0.75, N)
     assert found.answers_after.answer_share == pytest.approx(279 / 280)
