@@ -184,8 +184,9 @@ def test_the_page_works_as_it_stands(
 def test_nothing_that_is_shared_names_this_machine(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaintune.report.figures.every.result_figures", lambda _results: [])  # they are made elsewhere
     task = ("--task", "balls", "--set", f"tasks.balls.path={place / 'balls.jsonl'}", "--store", "store")
-    store_export = ("store", "export", "balls", "--run", "out", "--store", "store", "--variant", "full")
-    assert run(*store_export, "--to", str(place / "handed" / "full")) == 0
+    for variant in ("full", "lora"):
+        store_export = ("store", "export", "balls", "--run", "out", "--store", "store", "--variant", variant)
+        assert run(*store_export, "--to", str(place / "handed" / variant)) == 0
     models = (str(place / MODEL), str(place / "handed" / "full"))
     assert run("audit", *models, *task, "--by", "owner", "--out", str(place / "audit")) == 0
     shared = [path for name in ("out", "audit", "handed") for path in (place / name).rglob("*") if path.is_file()]
