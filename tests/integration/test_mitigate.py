@@ -104,7 +104,7 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     for line in ("## Forgetting and mitigation", "Rule: the smallest dose", "## Forgetting by group with mitigations"):
         assert line in card
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "recovery wholly above 1% with every price wholly below 100 points" in report
+    assert "recovery wholly above 1 % with every price wholly below 100 points" in report
     again = chaintune.score(str(found.model), _task(pair), precision="fp32", store=FolderStore(tmp_path / "store"))
     measured = rows["accuracy", found.written, "balls"]
     assert again.item_scores().mean() == pytest.approx(measured.value)
