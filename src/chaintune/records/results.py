@@ -29,12 +29,12 @@ ALL_SEEDS = "all"
 LOWER_BOUND, UPPER_BOUND = "_lower_bound", "_upper_bound"
 # One variant minus the one that comes first in the study, on the same examples and seeds.
 VARIANT_METRICS = ("variant_forgetting", "variant_biased_forgetting", "variant_gain")
-# Behind the columns that results.parquet always had.
+# Behind the columns that results.parquet always had; of files written before, the numbers may be missing.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
     "deciding", "verdict_reason", "family", "same_examples", "chat", "margin",
 )  # fmt: skip
-_LATER_NUMBERS = ("low_adjusted", "high_adjusted")
+LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +270,7 @@ def _flat(row: ResultRow) -> dict[str, Any]:
     values = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in ("estimate", "answers")}
     later = {name: _listed(values.pop(name)) for name in _LATER_COLUMNS}
     estimate = {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)}
-    numbers = {name: estimate.pop(name) for name in _LATER_NUMBERS}
+    numbers = {name: estimate.pop(name) for name in LATER_NUMBERS}
     answers = row.answers.to_dict()
     last = {"outcomes": answers.pop("outcomes"), "reference_variant": values.pop("reference_variant")}
     return values | estimate | later | answers | numbers | last

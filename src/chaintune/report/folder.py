@@ -15,6 +15,7 @@ from chaintune.files.reading import as_written, check_shape, read_json, read_par
 from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
 from chaintune.records.answers import Outcome
 from chaintune.records.checkpoint import BASE
+from chaintune.records.results import LATER_NUMBERS
 from chaintune.report.comparison import comparison_json, read_comparisons
 from chaintune.report.external import EXTERNAL
 from chaintune.report.markdown import markdown
@@ -39,7 +40,6 @@ _PROVENANCE = {
     "tasks": {"*": {**dict.fromkeys(_TEXT_OF_TASK, str), "train_examples": int, "test_examples": int}},
 }
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
-_LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 _ANSWERS = tuple(Answers.__dataclass_fields__)
 
 
@@ -197,7 +197,7 @@ def _schema() -> "pa.Schema":
 
 def _row(row: dict[str, Any]) -> ResultRow:
     # What was written before some of the columns has none.
-    numbers: dict[str, Any] = {name: row[name] for name in _ESTIMATE if name in row or name not in _LATER_NUMBERS}
+    numbers: dict[str, Any] = {name: row[name] for name in _ESTIMATE if name in row or name not in LATER_NUMBERS}
     numbers = {name: math.nan if value is None else value for name, value in numbers.items()}
     answers: dict[str, Any] = {name: row[name] for name in _ANSWERS if name in row}
     answers = {name: math.nan if value is None else value for name, value in answers.items()}
