@@ -107,7 +107,8 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         reason = f"no {first.metric} tested reaches it; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {highest_prices(rows, limits.margin)}"
-        reason = f"the smallest {first.metric} tested with recovery wholly above {100 * limits.target:.0f} % and {price}"
+        target = f"{100 * limits.target:.0f} %"
+        reason = f"the smallest {first.metric} tested with recovery wholly above {target} and {price}"
     return Recommendation(
         base=first.base,
         variant=first.variant,

@@ -197,8 +197,8 @@ def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Ma
 def _rule(choice: Recommendation, written: str, rows: Sequence[ResultRow]) -> str:
     highest = escape(highest_prices(rows, choice.margin))
     limits = (
-        f"Rule: the smallest {choice.varied} whose recovery lies above {100 * choice.target:.0f} % with its whole interval, "
-        f"while the price in every kept task lies below {highest} with its whole interval."
+        f"Rule: the smallest {choice.varied} whose recovery lies above {100 * choice.target:.0f} % with its whole "
+        f"interval, while the price in every kept task lies below {highest} with its whole interval."
     )
     if written == choice.chosen:
         return f"{limits} This {choice.varied} is {escape(choice.reason)}."

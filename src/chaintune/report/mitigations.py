@@ -106,8 +106,8 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     merges = any(choice.varied == "fraction" for choice in choices)
     smallest = "dose, of merges the smallest fraction," if merges else "dose"
     note = (
-        f"The smallest {smallest} whose recovery lies above {100 * limits.target:.0f} % with its whole interval, while every "
-        f"price lies below {highest_prices(rows, limits.margin)} with its whole interval."
+        f"The smallest {smallest} whose recovery lies above {100 * limits.target:.0f} % with its whole interval, while "
+        f"every price lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)
 

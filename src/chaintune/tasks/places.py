@@ -62,7 +62,7 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
 def reader(
     task: str, places: Places, example: Callable[[Row], Example], *, distinct: bool = False
 ) -> Callable[[Path | None], Pool]:
-    """A function that reads the pool of a data set, an example a row; `distinct` counts and leaves out repeated rows."""
+    """A function that reads the pool of a data set, an example a row; `distinct` counts and drops repeated rows."""
 
     def read(path: Path | None) -> Pool:
         data = find(task, places, path)
