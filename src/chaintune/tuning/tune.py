@@ -15,6 +15,7 @@ from chaintune.errors import DataError, StageError
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import OutOfMemoryError, free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
+from chaintune.models.token_tree import size
 from chaintune.models.tree_attention import takes_trees
 from chaintune.models.undisturbed import seeded
 from chaintune.records import Example, Recipe
@@ -37,6 +38,9 @@ _CPU_ATTENTION = "eager"
 _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 # Examples that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
+# What attention keeps for the backward pass grows with the square of a tree, and where a CPU's memory is short the
+# system kills the process: nothing is left to be retried.
+_CPU_TOKENS = 2_048
 _SEEDS_APART = 1_000_003
 
 
@@ -268,7 +272,7 @@ def _train(
 
 def _batching(parent: LoadedModel, stage: _Stage, *, share: StepRank, fsdp: bool) -> _Batching:
     sharing = _shares(parent, stage, share)
-    return _Batching(sharing, _micro_batch(stage.recipe, share, sharing=sharing), share, fsdp)
+    return _Batching(sharing, _micro_batch(stage, share, sharing=sharing), share, fsdp)
 
 
 def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
@@ -279,7 +283,7 @@ def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
     if recipe.share_prefixes is False or not has_trees:
         return False
     if recipe.share_prefixes is None:
-        worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
+        worth = pays(data, micro_batch_size=_micro_batch(stage, share, sharing=True))
         return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, data, share)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
@@ -296,10 +300,15 @@ def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) ->
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 
-def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
-    """Examples a forward pass: the recipe's, or where that says 0 what suits the device."""
-    usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
-    return share.micro_batch(recipe.batch_size, recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1))
+def _micro_batch(stage: _Stage, share: StepRank, *, sharing: bool) -> int:
+    """Examples a forward pass: the recipe's, or where that says 0 what suits the device and the examples' length."""
+    on_cpu = default_device().type == "cpu"
+    usual = (_CPU_MICRO_BATCH if on_cpu else _GPU_MICRO_BATCH) * (_SHARING_FACTOR if sharing else 1)
+    if on_cpu and not stage.recipe.micro_batch_size:
+        read = [stage.data[position].sequences for position in range(len(stage.data))]
+        tokens = sum(size(sorted(one)) if sharing else sum(map(len, one)) for one in read)
+        usual = min(usual, max(1, _CPU_TOKENS * len(read) // tokens))
+    return share.micro_batch(stage.recipe.batch_size, stage.recipe.micro_batch_size or usual)
 
 
 def _arguments(stage: _Stage, batching: _Batching, scratch: str) -> TrainingArguments:

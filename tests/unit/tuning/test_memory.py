@@ -125,6 +125,23 @@ def test_trees_become_smaller_too(model_folder: MakeModel, tmp_path: Path) -> No
     assert same_bits(weights(got.loaded), weights(usual.loaded))
 
 
+@pytest.mark.parametrize("share", [False, True])
+def test_long_examples_are_read_fewer_at_once_on_a_cpu(
+    share: bool, model_folder: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the system kills a process whose memory is short, and nothing is retried."""
+    recipe = replace(RECIPE, micro_batch_size=0, share_prefixes=share)
+
+    def tuned(recipe: Recipe) -> Tuned:
+        return run(load(model_folder(), precision="fp32"), tmp_path, recipe)
+
+    usual = tuned(recipe)
+    assert usual.micro_batch_size == (8 if share else 4)
+    monkeypatch.setattr("chaintune.tuning.tune._CPU_TOKENS", round(2.5 * usual.train_tokens / len(EXAMPLES)))
+    assert tuned(recipe).micro_batch_size == 2
+    assert tuned(replace(recipe, micro_batch_size=8)).micro_batch_size == 8, "what the recipe says is done"
+
+
 def test_a_micro_batch_always_divides_its_step(model_folder: MakeModel, tmp_path: Path) -> None:
     recipe = replace(RECIPE, batch_size=9, micro_batch_size=9)
     machine = Small(model_folder(), 2, NO_MEMORY["a GPU's"])
