@@ -58,7 +58,7 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     if recovery is None or math.isnan(recovery.estimate.low):
         return f"its recovery is undefined: {recovery.estimate.reason if recovery else 'it was not measured'}"
     if not recovery.estimate.low > limits.target:
-        return f"its recovery, {PERCENT.text(recovery.estimate)}, is not wholly above {100 * limits.target:.0f} %"
+        return f"its recovery, {PERCENT.text(recovery.estimate)}, is not wholly above {PERCENT.amount(limits.target)}"
     if recovery.verdict_reason:
         return f"its recovery, {PERCENT.text(recovery.estimate)}, may be another: {recovery.verdict_reason}"
     if not prices:
@@ -107,7 +107,7 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         reason = f"no {first.metric} tested reaches it; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {highest_prices(rows, limits.margin)}"
-        target = f"{100 * limits.target:.0f} %"
+        target = PERCENT.amount(limits.target)
         reason = f"the smallest {first.metric} tested with recovery wholly above {target} and {price}"
     return Recommendation(
         base=first.base,

@@ -54,6 +54,10 @@ class Scale:
         """One value for a sentence, with its unit, or `undefined`: `85.0 %`, `12.3 characters`."""
         return "undefined" if math.isnan(value) else self.with_unit(self.numbers(value)[0])
 
+    def span(self, start: float, end: float) -> str:
+        """Two values for a sentence, the unit named once: `85.0 to 55.0 %`."""
+        return f"{'undefined' if math.isnan(start) else self.numbers(start)[0]} to {self.amount(end)}"
+
     def short(self, estimate: Estimate, *, named: bool = False) -> str:
         """An estimate for a cell of a table: the number, as `number` writes it, and its interval behind it.
 

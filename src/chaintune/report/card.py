@@ -9,6 +9,7 @@ import yaml
 from chaintune.forgetting.recommend import highest_prices
 from chaintune.records import Limits, Recommendation, ResultRow
 from chaintune.records.checkpoint import BASE
+from chaintune.records.scales import PERCENT
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
 from chaintune.report.external import external_sentence, external_stages
@@ -197,7 +198,7 @@ def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Ma
 def _rule(choice: Recommendation, written: str, rows: Sequence[ResultRow]) -> str:
     highest = escape(highest_prices(rows, choice.margin))
     limits = (
-        f"Rule: the smallest {choice.varied} whose recovery lies above {100 * choice.target:.0f} % with its whole "
+        f"Rule: the smallest {choice.varied} whose recovery lies above {PERCENT.amount(choice.target)} with its whole "
         f"interval, while the price in every kept task lies below {highest} with its whole interval."
     )
     if written == choice.chosen:

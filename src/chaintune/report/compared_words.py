@@ -126,7 +126,7 @@ def _flips(comparison: Comparison) -> str:
     return (
         f"Of {number_of(many, 'example')} of {comparison.task} ({clusters}), {row.forgot:,} {how}, "
         f"{row.learned:,} the other way round: {_metric(comparison)}{less} went from "
-        f"{scores.amount(row.before.value).removesuffix(f' {scores.unit}')} to {scores.amount(row.after.value)}."
+        f"{scores.span(row.before.value, row.after.value)}."
     )
 
 

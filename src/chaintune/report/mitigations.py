@@ -10,7 +10,7 @@ import numpy as np
 from chaintune.forgetting.mitigated import COSTS, NEEDS_OLD_DATA
 from chaintune.forgetting.recommend import highest_prices, recommend, shortfall
 from chaintune.records import Limits, Recommendation, ResultRow, chain_label
-from chaintune.records.scales import changes_in, units_in_words
+from chaintune.records.scales import PERCENT, changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import (
     Table,
@@ -79,7 +79,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         f"forgetting of the other task, in {units_in_words(row.unit for row in every_price)}, positive is worse. "
         "Extra: training beyond that of the chain without it. Needs old data: whether it takes examples of the task; a "
         "checkpoint from before the loss is none. Reaches: recovery wholly above "
-        f"{100 * limits.target:.0f} % with every price wholly below {highest_prices(rows, limits.margin)}."
+        f"{PERCENT.amount(limits.target)} with every price wholly below {highest_prices(rows, limits.margin)}."
     )
     header = (
         *names, "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
@@ -106,8 +106,8 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     merges = any(choice.varied == "fraction" for choice in choices)
     smallest = "dose, of merges the smallest fraction," if merges else "dose"
     note = (
-        f"The smallest {smallest} whose recovery lies above {100 * limits.target:.0f} % with its whole interval, while "
-        f"every price lies below {highest_prices(rows, limits.margin)} with its whole interval."
+        f"The smallest {smallest} whose recovery lies above {PERCENT.amount(limits.target)} with its whole interval, "
+        f"while every price lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", *further, "task", "mitigation", "dose", "why"), lines)
 
