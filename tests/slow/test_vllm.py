@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import torch
 
+from chaintune.cli import main
 from chaintune.execution.bases import open_base
+from chaintune.execution.server import serving
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, Scores
 from chaintune.records.parity import PARITY, Parity
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import prepare
 from chaintune.store.folder import FolderStore
-from chaintune.study.serve import SERVER_LOGS
+from chaintune.study.serve import SERVER_LOGS, Serve
 from chaintune.study.study import Study
 from chaintune.tasks import load
 from tests.programs import Start
@@ -76,6 +78,31 @@ def test_a_server_and_our_own_scorer_measure_alike(store: FolderStore, folder: s
         assert agreed.nats < NATS
         assert agreed.alike >= agreed.examples - 1
     assert alike >= len(first[0]) - 1, "two tokens that are about as likely may change places"
+
+
+def test_a_running_server_is_audited_against_the_folder_that_it_serves(folder: str, tmp_path: Path) -> None:
+    tasks = ["--task", "bbq", "--task", "csqa", "--task", "xstest", "--test", "22", "--test", "bbq=2 per category"]
+    where = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "audit"), "--precision", "fp32"]
+    how = Serve(f"{SERVE['command']} --served-model-name {{name}}")
+    with serving(how, Path(folder), None, tmp_path / "server.log") as server, pytest.raises(SystemExit) as ended:
+        main(["audit", folder, f"openai:{server.url}#{server.name}", *tasks, *where, "--resamples", "200"])
+    assert ended.value.code == 0
+    rows: dict[str, dict[tuple[str, int], dict[str, Any]]] = {"transformers": {}, "openai": {}}
+    for entry in FolderStore(tmp_path / "store").entries("score"):
+        one = Measurement.read(entry.path / MEASUREMENT_FILE)
+        known = rows[one.provenance["backend"]]
+        known |= {(row["example_id"], row["sample"]): row for row in one.table.to_pylist()}
+    ours, theirs = rows.values()
+    texts = [row["text"] == theirs[key]["text"] for key, row in ours.items() if "text" in row]
+    assert len(texts) >= 22
+    assert sum(texts) >= len(texts) - 1, "two tokens that are about as likely may change places"
+    choices = [
+        (row["log_probabilities"], theirs[key]["log_probabilities"]) for key, row in ours.items() if "text" not in row
+    ]
+    assert len(choices) == 44
+    for one, other in choices:
+        assert other == pytest.approx(one, abs=NATS)
+        assert other.index(max(other)) == one.index(max(one))
 
 
 def test_each_checkpoint_of_two_stages_is_served(store: FolderStore, folder: str, tmp_path: Path) -> None:
