@@ -151,13 +151,8 @@ def changes_in(unit: str) -> Scale:
 
 
 def levels_in(unit: str) -> Scale:
-    """The scale of scores in sentences and charts: percent for shares."""
+    """The scale of scores: percent for shares."""
     return Scale("%", 100, 1, mark="%", most=1) if is_share(unit) else Scale(unit)
-
-
-def levels_in_tables(unit: str) -> Scale:
-    """The scale of scores in tables: three decimals for shares."""
-    return Scale("", 1, 3) if is_share(unit) else Scale(unit)
 
 
 def units_in_words(units: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from chaintune.records import Answers, ResultRow
-from chaintune.records.scales import PERCENT, levels_in_tables
+from chaintune.records.scales import PERCENT, levels_in
 from chaintune.report.labels import listed, one_line
 
 CHANCE_HEADER = ("chance", "commonest gold")
@@ -14,7 +14,7 @@ UNKNOWN = "none"
 
 def chance_cells(answers: Answers, unit: str) -> tuple[str, str]:
     """The cells of `CHANCE_HEADER`."""
-    chance = UNKNOWN if math.isnan(answers.chance) else levels_in_tables(unit).number(answers.chance)
+    chance = UNKNOWN if math.isnan(answers.chance) else levels_in(unit).number(answers.chance)
     return chance, _share(answers.gold_label, answers.gold_label_share)
 
 

@@ -11,7 +11,7 @@ from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
 from chaintune.records.comparison import AUC
-from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in_tables
+from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in
 from chaintune.report.labels import listed, one_line
 
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
@@ -84,7 +84,7 @@ def change(row: ResultRow | None, *, named: bool = False) -> str:
 
 def score(row: ResultRow | None, *, named: bool = False) -> str:
     """The cell of a mean score, with its interval, its unit only if `named`; empty without a row."""
-    return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
+    return levels_in(row.unit).short(row.estimate, named=named) if row else ""
 
 
 def perplexity(level: Estimate) -> str:

@@ -12,7 +12,7 @@ from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
 from chaintune.records import ResultRow, Scores
 from chaintune.records.amounts import plain
-from chaintune.records.scales import levels_in_tables
+from chaintune.records.scales import levels_in
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
 from chaintune.report.cells import Table, metric_notes
 from chaintune.report.outcomes import outcome_table
@@ -71,5 +71,5 @@ def _table(title: str, first: str, rows: Sequence[tuple[str, ResultRow]], notes:
 
 
 def _cells(row: ResultRow) -> tuple[str, ...]:
-    mean = levels_in_tables(row.unit).short(row.estimate, named=True)
+    mean = levels_in(row.unit).short(row.estimate, named=True)
     return (str(row.estimate.n), str(row.estimate.n_clusters), mean, *answers_cells([row.answers], row.unit))

@@ -8,7 +8,7 @@ from chaintune.errors import number_of
 from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine, pooled
 from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
-from chaintune.records.scales import changes_in, levels_in_tables
+from chaintune.records.scales import changes_in, levels_in
 from chaintune.report.cells import Table, change, checkpoint_columns, joint_name, p_text
 from chaintune.report.group_words import MOST_NAMED
 from chaintune.report.results import Results, without_mitigated
@@ -20,7 +20,7 @@ def whole_lines(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     others = [(one.metric, one.unit, one) for one in comparison.second_lines]
     lines: list[tuple[str, str, Auc | SecondLine]] = [*ranked, *others]
     for name, unit, one in (line for line in lines if not line[2].dimension):
-        sides = (levels_in_tables(unit).short(side) for side in (one.before, one.after))
+        sides = (levels_in(unit).short(side) for side in (one.before, one.after))
         lost = one.forgetting
         counts, moved = (str(lost.n), str(lost.n_clusters)), changes_in(unit).short(lost, named=True)
         yield (f"{comparison.task} by {name}", *counts, *sides, moved, p_text(lost.p_value), "", "", "")

@@ -9,7 +9,7 @@ from chaintune.records.checkpoint import BASE
 from chaintune.records.comparison import AUC, BIASED_LOWER, BIASED_UPPER, LOWER, UPPER
 from chaintune.records.likelihood import LIKELIHOOD
 from chaintune.records.results import VARIANT_METRICS
-from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
+from chaintune.records.scales import changes_in, levels_in, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
 from chaintune.report.answers import (
     ANSWERS_HEADER,
@@ -152,7 +152,7 @@ def _before_after(comparison: Comparison) -> Table:
         flips = "refused, then not; learned: not refused, then refused"
     if comparison.graded:
         flips = "fell; learned: rose" if comparison.direction == "more" else "rose; learned: fell"
-    row, scores = comparison.overall, levels_in_tables(comparison.unit)
+    row, scores = comparison.overall, levels_in(comparison.unit)
     note = (
         f"Forgetting in {units_in_words([comparison.unit])}, with an interval of level {comparison.level:g}; positive "
         f"is worse. Forgot: {flips}."
@@ -434,7 +434,7 @@ def _levels(row: ResultRow, beside: Beside) -> list[ResultRow]:
 
 
 def _scores(levels: Sequence[ResultRow], known: bool) -> tuple[str, ...]:
-    cells = tuple(levels_in_tables(one.unit).number(one.estimate.value) for one in levels)
+    cells = tuple(levels_in(one.unit).number(one.estimate.value) for one in levels)
     return cells + (answers_cells([one.answers for one in levels], levels[0].unit) if known else ())
 
 

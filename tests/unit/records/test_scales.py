@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chaintune.records import Estimate
 from chaintune.records.amounts import margin_in
-from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in, levels_in_tables, units_in_words
+from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in, units_in_words
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 POINTS, CHARACTERS = changes_in("share"), changes_in("characters")
@@ -32,11 +32,11 @@ def test_shares_of_something_else_are_percent() -> None:
 
 
 def test_levels_have_no_sign() -> None:
-    assert levels_in_tables("share").short(Estimate(0.875, 0.8, 0.9)) == "0.875 (0.800 to 0.900)"
+    assert levels_in("share").short(Estimate(0.875, 0.8, 0.9)) == "87.5% (80.0% to 90.0%)"
     assert levels_in("share").number(0.875, named=True) == "87.5%"
     assert levels_in("share").rounder.number(0.875) == "88%"
     assert levels_in("nats").number(-0.03456, named=True) == "-0.0346 nats"
-    assert levels_in_tables("nats").short(Estimate(1234.5, 1000, 1500)) == "1,234 (1,000 to 1,500)"
+    assert levels_in("nats").short(Estimate(1234.5, 1000, 1500)) == "1,234 (1,000 to 1,500)"
 
 
 def test_what_is_undefined_has_its_reason_in_sentences_and_the_word_in_cells() -> None:

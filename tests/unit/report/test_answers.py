@@ -115,12 +115,12 @@ def cells(table: Table, *names: str) -> list[tuple[str, ...]]:
 def test_tables_of_a_comparison_have_chance_and_what_was_answered() -> None:
     tables = result_tables(Results.of([compared(KNOWN, BY_ROTE)]))
     assert (
-        "Chance: 0.500; commonest gold: choice 1 50%; commonest answer: choice 1 50% before, choice 1 100% after."
+        "Chance: 50.0%; commonest gold: choice 1 50%; commonest answer: choice 1 50% before, choice 1 100% after."
         in (titled(tables, "s: accuracy").note)
     )
     assert (
         cells(titled(tables, "Who forgot"), "chance", "commonest gold", "commonest answer")
-        == [("0.500", "choice 1 50%", "choice 1 50%, choice 1 100%")] * 2
+        == [("50.0%", "choice 1 50%", "choice 1 50%, choice 1 100%")] * 2
     )
 
 
@@ -193,11 +193,11 @@ def test_tables_of_a_study_have_chance_and_what_was_answered(rows: list[ResultRo
     tables = result_tables(results)
     levels = titled(tables, "Accuracy")
     assert [row[0] for row in levels.rows][-2:] == ["chance", "commonest gold"]
-    assert levels.rows[-2][1:] == ("0.500", "0.500")
+    assert levels.rows[-2][1:] == ("50.0%", "50.0%")
     assert f"s>c (s) {ROTE}." in levels.note
     answers = cells(titled(tables, "How tasks were answered"), "checkpoint", "task", "chance", "commonest answer")
-    assert ("s>c", "s", "0.500", "choice 1 100%") in answers
-    assert ("s", "s", "0.500", "choice 1 50%") in answers
+    assert ("s>c", "s", "50.0%", "choice 1 100%") in answers
+    assert ("s", "s", "50.0%", "choice 1 50%") in answers
     text = summary(results)
     assert f"s>c {ROTE}." in text
     assert "s>c forgot s" in text
@@ -207,7 +207,7 @@ def test_mitigation_tables_and_words_say_that_nothing_at_chance_is_kept(rows: li
     results = Results("x", rows, 0.95)
     table = titled(mitigation_tables(results), "Mitigations")
     assert cells(table, "task", "score", "chance", "commonest gold", "reaches") == [
-        ("s", "1.000 (0.955 to 1.000)", "0.500", "choice 1 50%", "no")
+        ("s", "100.0% (95.5% to 100.0%)", "50.0%", "choice 1 50%", "no")
     ]
     price = next(row for row in rows if row.metric == "price")
     assert (price.verdict, price.estimate.value) == ("inconclusive", 0.0)
@@ -217,7 +217,7 @@ def test_mitigation_tables_and_words_say_that_nothing_at_chance_is_kept(rows: li
 def test_cards_have_chance(rows: list[ResultRow]) -> None:
     section = forgetting_section(Results("x", rows, 0.95), chain="s>c")
     assert "| score now | chance | commonest gold |" in section
-    assert "| 0.500 | choice 1 50% |" in section
+    assert "| 50.0% | choice 1 50% |" in section
     own = [row for row in rows if row.chain == "s>c"]
     metrics = [metric for result in model_index("m", own, level=0.95)[0]["results"] for metric in result["metrics"]]
     assert {metric["args"].get("chance") for metric in metrics if metric["type"] == "accuracy"} == {0.5}
@@ -233,10 +233,10 @@ def test_pages_have_the_reason_beside_the_verdict() -> None:
 def test_scores_of_one_model_have_chance_and_answers_by_rote() -> None:
     tables = scored_tables({"s": scored_rows(BY_ROTE, ["faith"])})
     assert cells(tables[0], "task", "chance", "commonest gold", "commonest answer") == [
-        ("s", "0.500", "choice 1 50%", "choice 1 100%")
+        ("s", "50.0%", "choice 1 50%", "choice 1 100%")
     ]
     assert f"s {ROTE}." in tables[0].note
-    assert cells(tables[1], "faith", "chance") == [("a", "0.500"), ("b", "0.500")]
+    assert cells(tables[1], "faith", "chance") == [("a", "50.0%"), ("b", "50.0%")]
     (whole,) = scored_rows(TIED)
     assert whole.to_dict()["ties"] == N
     assert "s holds all choices equally likely in 80 of 80." in scored_tables({"s": [whole]})[0].note

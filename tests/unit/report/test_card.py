@@ -47,7 +47,7 @@ def put(text: str, section: str = SECTION, index: Any = INDEX) -> str:
 
 
 def test_every_number_has_its_interval_and_n() -> None:
-    assert "| t | 40 | 40 | 1.000 (" in SECTION
+    assert "| t | 40 | 40 | 100.0% (" in SECTION
     assert "What this model forgot since my base" in SECTION
     assert "not about the task as such" in SECTION
     assert not PROMISES.search(SECTION)

@@ -66,7 +66,7 @@ def test_a_card_has_the_numbers_of_its_own_checkpoint_alone() -> None:
         StudyCheckpoint("b", "s>c", "", "1", "", Path()), name="x", base="", adapter=False,
     )  # fmt: skip
     assert "+22.0" in card
-    assert "0.220" in card
+    assert "22.0%" in card
     assert not [text for text in ("11.0", "33.0", "0.11", "0.33", "2 seeds") if text in card]
 
 
