@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks.calibration.cells import COVERAGE, SEVERAL_SEEDS, UPPER_ENDS, UPPER_ENDS_OF_SEEDS
 from benchmarks.calibration.clustered import Cell, World, clustered_power_table, grid_table, seeds_table
 from benchmarks.calibration.coverage import coverage_table, upper_table
-from benchmarks.calibration.decisions import draws_table, gate_table, power_table
+from benchmarks.calibration.decisions import draws_table, gate_table, looks_table, power_table
 from benchmarks.calibration.families import families_table, tasks_table
 from benchmarks.calibration.labels import LABEL_WORLDS, LabelCell, label_power_table, labels_table
 from benchmarks.calibration.margins import margins_table
@@ -57,6 +57,7 @@ TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     "over-recipes": ("Several seeds of three recipes, the whole task", over_recipes_table),
     "power": ("Power", power_table),
     "gate": ("The gate", gate_table),
+    "looks": ("Many looks at one training", looks_table),
     "families": ("Groups that depend on each other", families_table),
     "tasks": ("Several tasks", tasks_table),
     "draws": ("P-values by the seed of the draws", draws_table),

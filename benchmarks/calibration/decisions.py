@@ -94,6 +94,27 @@ def gate_table(count: int) -> None:
         print_row(cell.name, *(f"{passes:.1f} / {fails:.1f}" for passes, fails in shares))
 
 
+LOOKS = 50
+
+
+def looks_table(count: int) -> None:
+    """Prints how many trainings a budget of 2 points stops: by one look, by any of 50, by any that share its rate."""
+    budget = Budget("made-up", "", (), "forgetting", Limit(MARGIN, relative=False), "block", required=True)
+    policy, frame = Policy("whole 2", (budget,)), _frame(HUNDRED)
+    print_head("truth at every look", "the first look fails", f"some of {LOOKS}, each alone", "sharing the error rate")
+    for loss in (0.0, 0.02, 0.04, 0.06):
+        world, failed = losing(USUAL, loss), []
+        rng = np.random.default_rng([LOOKS, round(100 * loss)])
+        for number in range(count):
+            before, after = world.answers(rng, HUNDRED, LOOKS)
+            start = _scores(frame, before[0])
+            seen = [compare(start, _scores(frame, later), resamples=RESAMPLES, seed=number) for later in after]
+            failed.append([[judge(policy, [one], looks=of).answer == "fail" for one in seen] for of in (1, LOOKS)])
+        alone, sharing = np.moveaxis(np.array(failed), 1, 0)  # [trainings, looks] each
+        shares = (alone[:, 0], alone.any(axis=1), sharing.any(axis=1))
+        print_row(f"{100 * loss:.0f} points lost", *map(percent, shares))
+
+
 def _frame(layout: Layout) -> pa.Table:
     """The columns that all scores of a layout share."""
     own, group = layout.templates, layout.members.argmax(axis=1)
