@@ -85,10 +85,13 @@ def test_a_toy_measure_goes_through_a_study_and_onto_its_page(smoke: Smoke, tmp_
     assert "forgetting (characters)" in figures["forgetting-balls-owner"].table.columns
     page = re.sub(r"<[^>]*>", "", (out / "report.html").read_text().partition("<script")[0])
     for text in (report, page):
-        others = re.compile(r"boxes goes from|boxes[ |]*\d\.\d{3} ")
+        # Of boxes: sentences, cells behind its name, and the cell beside that of balls.
+        beside = r"[\d.]+ characters \([^|)]*\)[ |]*[\d.]+% \([^|)]*\)[ |]*$"
+        others = re.compile(rf"boxes goes from|boxes[ |]*\d+\.\d% |{beside}")
         about = [line for line in text.splitlines() if "balls" in line and not others.search(line)]
         assert any(re.search(r"forgot balls.*: [+-][\d.]+ characters \(", line) for line in about)
-        assert [line for line in about if re.search(r"\bpoints|\d ?%(?! CI| power)", line)] == []
+        wrong = [line for line in about if re.search(r"\bpoints|\d ?%(?! CI| power)", line)]
+        assert wrong == [], "\n".join(wrong)
     (table,) = re.findall(r"## Who forgot balls: owner[^\n]*\n\n(.*?)\n\n(.*?)\n\n", report, re.DOTALL)
     assert table[0].startswith("In characters, most forgotten first")
     shown = {row["group"]: row for row in balls.to_dicts() if row["dimension"] == "owner"}

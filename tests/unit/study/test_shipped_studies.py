@@ -21,7 +21,7 @@ CATEGORIES = 11
 
 
 def test_there_are_studies() -> None:
-    known = {"smoke", "quickstart", "mitigations", "refusals", "xstest", "keep", "paper", "peft-methods"}
+    known = {"smoke", "quickstart", "mitigations", "refusals", "xstest", "keep", "order", "paper", "peft-methods"}
     assert {path.stem for path in FILES} >= known
 
 
@@ -50,7 +50,8 @@ def planned(path: Path) -> tuple[Study, Plan]:
 def test_a_shipped_study_opens_with_its_command_and_plans(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
-    assert f"chaintune run studies/{path.name}" in lines[0]
+    command = "order" if path.stem == "order" else "run"
+    assert f"chaintune {command} studies/{path.name}" in lines[0]
     study, plan = planned(path)
     assert plan.stages
     assert {cell.checkpoint.base for cell in plan.cells} == set(study.bases)
