@@ -77,11 +77,7 @@ GATE_CELLS: Sequence[Cell] = [
 
 def gate_table(count: int) -> None:
     """Prints how often each budget passes and fails; what is left is inconclusive."""
-    budgets = [
-        Budget("made-up", by, (), statistic, limit, "block", required=True)  # type: ignore[arg-type]
-        for by, statistic, limit in BUDGETS.values()
-    ]
-    policies = [Policy(name, (budget,)) for name, budget in zip(BUDGETS, budgets, strict=True)]
+    policies = list(map(_policy, BUDGETS))
     print_head("truth", *(f"{name}: pass / fail" for name in BUDGETS))
     for cell in GATE_CELLS:
         answers: Counter[tuple[str, str]] = Counter()
@@ -99,8 +95,7 @@ LOOKS = 50
 
 def looks_table(count: int) -> None:
     """Prints how many trainings a budget of 2 points stops: by one look, by any of 50, by any that share its rate."""
-    budget = Budget("made-up", "", (), "forgetting", Limit(MARGIN, relative=False), "block", required=True)
-    policy, frame = Policy("whole 2", (budget,)), _frame(HUNDRED)
+    policy, frame = _policy("whole 2"), _frame(HUNDRED)
     print_head("truth at every look", "the first look fails", f"some of {LOOKS}, each alone", "sharing the error rate")
     for loss in (0.0, 0.02, 0.04, 0.06):
         world, failed = losing(USUAL, loss), []
@@ -113,6 +108,13 @@ def looks_table(count: int) -> None:
         alone, sharing = np.moveaxis(np.array(failed), 1, 0)  # [trainings, looks] each
         shares = (alone[:, 0], alone.any(axis=1), sharing.any(axis=1))
         print_row(f"{100 * loss:.0f} points lost", *map(percent, shares))
+
+
+def _policy(name: str) -> Policy:
+    """The policy of one of the budgets."""
+    by, statistic, limit = BUDGETS[name]
+    budget = Budget("made-up", by, (), statistic, limit, "block", required=True)  # type: ignore[arg-type]
+    return Policy(name, (budget,))
 
 
 def _frame(layout: Layout) -> pa.Table:
